@@ -1,0 +1,21 @@
+//! The turn of a lane, once, independent of any runtime.
+//!
+//! A lane is one pinned thread with its shards. One turn: take a batch of inputs, prefetch what it needs, decide, commit
+//! once, release the effects. The world comes in through three seams, each a small trait: [`Driver`] (clock, wait, disk,
+//! sockets, spawn), [`Commit`] (how events become durable) and [`Prefetch`] (the batched read before a batch is handled).
+#![forbid(unsafe_code)]
+
+mod commit;
+mod driver;
+pub mod limits;
+mod mesh;
+pub mod metrics;
+mod outside;
+mod port;
+
+pub use commit::{Commit, CommitError, Receipt};
+pub use driver::{Disk, Driver, Stream, StreamCloser, StreamReader, StreamWriter, Wake};
+pub use mesh::{MeshEnd, Packet, mesh};
+pub use metrics::LaneMetrics;
+pub use outside::{Outside, report};
+pub use port::{Clients, Port};

@@ -1,0 +1,130 @@
+//! Messages between lanes: one SPSC ring for each ordered pair, written in chunks, and one coalesced wake-up per lane.
+//!
+//! ```text
+//! lane 0 ──ring──> lane 1      flag[1]: true while lane 1 is awake or has been woken;
+//! lane 0 <──ring── lane 1      whoever turns it from false to true calls its wake handle
+//! ```
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use orderlane_core::{Input, Reply, ReplyTo, ShardId};
+use rtrb::{Consumer, Producer, RingBuffer};
+
+use crate::driver::Wake;
+use crate::limits::RING_SLOTS;
+
+/// What goes from lane to lane.
+#[derive(Debug)]
+pub enum Packet {
+    /// To a shard of the other lane.
+    Input(ShardId, Input),
+    /// To a client of the other lane.
+    Reply(ReplyTo, Reply),
+}
+
+/// One lane's ends of all its rings.
+pub struct MeshEnd {
+    lane: usize,
+    to: Vec<Option<Producer<Packet>>>,
+    from: Vec<Option<Consumer<Packet>>>,
+    waiting: Vec<VecDeque<Packet>>,
+    awake: Arc<[AtomicBool]>,
+    wakes: Arc<[Arc<dyn Wake>]>,
+}
+
+/// The ends of a mesh of as many lanes as there are wake handles, in lane order.
+#[must_use]
+pub fn mesh(wakes: Vec<Arc<dyn Wake>>) -> Vec<MeshEnd> {
+    let lanes = wakes.len();
+    let wakes: Arc<[Arc<dyn Wake>]> = wakes.into();
+    let awake: Arc<[AtomicBool]> = (0..lanes).map(|_| AtomicBool::new(true)).collect();
+    let mut ends: Vec<MeshEnd> = (0..lanes)
+        .map(|lane| MeshEnd {
+            lane,
+            to: (0..lanes).map(|_| None).collect(),
+            from: (0..lanes).map(|_| None).collect(),
+            waiting: (0..lanes).map(|_| VecDeque::new()).collect(),
+            awake: awake.clone(),
+            wakes: wakes.clone(),
+        })
+        .collect();
+    for source in 0..lanes {
+        for target in (0..lanes).filter(|target| *target != source) {
+            let (producer, consumer) = RingBuffer::new(RING_SLOTS);
+            ends[source].to[target] = Some(producer);
+            ends[target].from[source] = Some(consumer);
+        }
+    }
+    ends
+}
+
+impl MeshEnd {
+    /// Which lane this is.
+    #[must_use]
+    pub fn lane(&self) -> usize {
+        self.lane
+    }
+
+    /// How many packets wait on this side for room in the ring to `target`.
+    #[must_use]
+    pub fn waiting(&self, target: usize) -> usize {
+        self.waiting[target].len()
+    }
+
+    /// Queues a packet; [`MeshEnd::flush`] sends it.
+    pub fn send(&mut self, target: usize, packet: Packet) {
+        self.waiting[target].push_back(packet);
+    }
+
+    /// Moves what waits into the rings, a chunk a lane, and wakes whoever sleeps. True when all of it went.
+    pub fn flush(&mut self) -> bool {
+        let mut all = true;
+        for target in 0..self.to.len() {
+            if self.waiting[target].is_empty() {
+                continue;
+            }
+            let ring = self.to[target].as_mut().expect("a lane sends nothing to itself through the mesh");
+            let count = ring.slots().min(self.waiting[target].len());
+            if count > 0 {
+                let chunk = ring.write_chunk_uninit(count).expect("that many slots are free");
+                chunk.fill_from_iter(self.waiting[target].drain(..count));
+            }
+            if !self.awake[target].swap(true, SeqCst) {
+                self.wakes[target].wake();
+            }
+            all &= self.waiting[target].is_empty();
+        }
+        all
+    }
+
+    /// Takes up to `count_max` packets, lane by lane, each lane's in the order sent. True when there was anything.
+    pub fn receive(&mut self, count_max: usize, mut take: impl FnMut(Packet)) -> bool {
+        let mut any = false;
+        for ring in self.from.iter_mut().flatten() {
+            let count = ring.slots().min(count_max);
+            if count > 0 {
+                any = true;
+                ring.read_chunk(count).expect("that many slots are filled").into_iter().for_each(&mut take);
+            }
+        }
+        any
+    }
+
+    /// Says that this lane is about to sleep: from now on a sender wakes it. Look once more at the rings afterwards.
+    pub fn sleeping(&self) {
+        self.awake[self.lane].store(false, SeqCst);
+    }
+
+    /// Says that this lane is awake: nobody needs to wake it.
+    pub fn awake(&self) {
+        self.awake[self.lane].store(true, SeqCst);
+    }
+
+    /// Whether a packet waits for this lane.
+    #[must_use]
+    pub fn has_input(&self) -> bool {
+        self.from.iter().flatten().any(|ring| ring.slots() > 0)
+    }
+}

@@ -1,0 +1,1 @@
+//! The default driver: pinned threads on io_uring or epoll.

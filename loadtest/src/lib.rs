@@ -1,0 +1,1 @@
+//! Open-loop load generator that knows the public wire format only.

@@ -1,0 +1,1 @@
+//! The per-lane append-only journal: codec, segments, recovery, commit.
