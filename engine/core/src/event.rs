@@ -343,3 +343,58 @@ pub enum Event {
         upto: u64,
     },
 }
+
+impl Event {
+    /// The order whose saga the event belongs to, on its home shard.
+    #[must_use]
+    pub fn saga_order(&self) -> Option<OrderId> {
+        match self {
+            Event::OrderCreated { order, .. }
+            | Event::StockAnswered { order, .. }
+            | Event::InventoryReserved { order, .. }
+            | Event::InventoryRejected { order, .. }
+            | Event::PaymentRequested { order, .. }
+            | Event::PaymentUnknown { order, .. }
+            | Event::PaymentNotFound { order, .. }
+            | Event::PaymentCompleted { order, .. }
+            | Event::PaymentFailed { order, .. }
+            | Event::CancelRequested { order }
+            | Event::HoldExpired { order }
+            | Event::StockRestored { order, .. }
+            | Event::StockSaleConfirmed { order, .. }
+            | Event::RefundRequested { order, .. }
+            | Event::RefundCompleted { order, .. }
+            | Event::OrderCompleted { order }
+            | Event::OrderRejected { order }
+            | Event::OrderFailed { order }
+            | Event::OrderExpired { order }
+            | Event::OrderCancelled { order }
+            | Event::NotificationSent { order } => Some(*order),
+            Event::ProductPut { .. }
+            | Event::StockAdjusted { .. }
+            | Event::AdjustmentRefused { .. }
+            | Event::StockOpened { .. }
+            | Event::StockReserved { .. }
+            | Event::StockRefused { .. }
+            | Event::StockSold { .. }
+            | Event::StockReleased { .. }
+            | Event::StockTombstoned { .. }
+            | Event::StockReturned { .. }
+            | Event::TellsTaken { .. }
+            | Event::TellsDelivered { .. } => None,
+        }
+    }
+
+    /// Whether the event ends a saga.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        matches!(
+            self,
+            Event::OrderCompleted { .. }
+                | Event::OrderRejected { .. }
+                | Event::OrderFailed { .. }
+                | Event::OrderExpired { .. }
+                | Event::OrderCancelled { .. }
+        )
+    }
+}

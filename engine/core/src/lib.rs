@@ -9,14 +9,26 @@
 
 extern crate alloc;
 
+mod audit;
 mod body;
+mod digest;
 mod effect;
 mod event;
 mod ids;
 mod input;
+mod inventory;
 pub mod limits;
+mod links;
 mod message;
+mod notification;
+mod order;
+mod pages;
+mod payment;
 mod reply;
+mod saga;
+mod shard;
+mod timers;
+mod waiters;
 
 pub use body::{DraftLine, Line, OrderBody, OrderDraft};
 pub use effect::{Call, Effect, Outside};
@@ -27,3 +39,4 @@ pub use message::Message;
 pub use reply::{
     Audit, Check, InventoryView, MoneySums, OrderPage, OrderView, ProductView, Refusal, Reply, Status, StockSums,
 };
+pub use shard::{Config, Output, Shard};

@@ -11,6 +11,9 @@ pub trait Commit: 'static {
     /// Adds events of `shard`, whose numbers are dense from `first`, to the open batch. All were decided at `time`.
     fn append(&mut self, shard: ShardId, first: Sequence, time: Time, events: &[Event]);
 
+    /// Bytes of the open batch so far; beyond [`crate::limits::COMMIT_BYTES_MAX`] the loop appends no more before the next start.
+    fn open_bytes(&self) -> usize;
+
     /// Seals the open batch and starts making it durable; the batch after it is open from now on. `None` when nothing was
     /// appended. Called only when no commit is in flight.
     fn start(&mut self) -> Option<impl Future<Output = Result<Receipt, CommitError>> + 'static>;

@@ -5,17 +5,28 @@
 //! sockets, spawn), [`Commit`] (how events become durable) and [`Prefetch`] (the batched read before a batch is handled).
 #![forbid(unsafe_code)]
 
+mod ceiling;
 mod commit;
 mod driver;
+mod gate;
 pub mod limits;
 mod mesh;
 pub mod metrics;
 mod outside;
 mod port;
+mod prefetch;
+mod run;
+mod shutdown;
+mod turn;
 
+pub use ceiling::run_ceiling;
 pub use commit::{Commit, CommitError, Receipt};
 pub use driver::{Disk, Driver, Stream, StreamCloser, StreamReader, StreamWriter, Wake};
 pub use mesh::{MeshEnd, Packet, mesh};
 pub use metrics::LaneMetrics;
 pub use outside::{Outside, report};
 pub use port::{Clients, Port};
+pub use prefetch::{AllInMemory, Prefetch};
+pub use run::{Lane, run};
+pub use shutdown::Shutdown;
+pub use turn::Turn;

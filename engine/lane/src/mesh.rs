@@ -91,25 +91,44 @@ impl MeshEnd {
                 let chunk = ring.write_chunk_uninit(count).expect("that many slots are free");
                 chunk.fill_from_iter(self.waiting[target].drain(..count));
             }
-            if !self.awake[target].swap(true, SeqCst) {
-                self.wakes[target].wake();
-            }
+            self.wake(target);
             all &= self.waiting[target].is_empty();
         }
         all
     }
 
-    /// Takes up to `count_max` packets, lane by lane, each lane's in the order sent. True when there was anything.
-    pub fn receive(&mut self, count_max: usize, mut take: impl FnMut(Packet)) -> bool {
-        let mut any = false;
-        for ring in self.from.iter_mut().flatten() {
-            let count = ring.slots().min(count_max);
+    /// Takes all packets that are there, lane by lane, each lane's in the order sent.
+    pub fn receive(&mut self, mut take: impl FnMut(Packet)) {
+        let mut full = Vec::new();
+        for (source, ring) in self.from.iter_mut().enumerate() {
+            let Some(ring) = ring else { continue };
+            let count = ring.slots();
             if count > 0 {
-                any = true;
                 ring.read_chunk(count).expect("that many slots are filled").into_iter().for_each(&mut take);
             }
+            // Its sender may have more than the ring took, and nothing else would wake it.
+            if count == RING_SLOTS {
+                full.push(source);
+            }
         }
-        any
+        full.into_iter().for_each(|source| self.wake(source));
+    }
+
+    /// Makes the driver wake this lane, though it is awake: its other tasks get their turn first.
+    pub fn wake_self(&self) {
+        self.wakes[self.lane].wake();
+    }
+
+    fn wake(&self, lane: usize) {
+        if !self.awake[lane].swap(true, SeqCst) {
+            self.wakes[lane].wake();
+        }
+    }
+
+    /// Whether nothing waits to be sent and nothing was received.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waiting.iter().all(VecDeque::is_empty) && !self.has_input()
     }
 
     /// Says that this lane is about to sleep: from now on a sender wakes it. Look once more at the rings afterwards.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
-use orderlane_core::{Input, Refusal, ReplyTo, Request, ShardId};
+use orderlane_core::{Input, Refusal, Reply, ReplyTo, Request, ShardId};
 
 use crate::limits::{INBOX_REQUESTS_MAX, OUTBOX_REQUESTS_MAX};
 use crate::mesh::{MeshEnd, Packet};
@@ -15,7 +15,7 @@ use crate::metrics::LaneMetrics;
 /// Who gets the replies of a lane: the gateway's connections.
 pub trait Clients: 'static {
     /// Hands over one answer. `to` may name a connection that is gone: then it is dropped.
-    fn deliver(&self, to: ReplyTo, reply: orderlane_core::Reply);
+    fn deliver(&self, to: ReplyTo, reply: Reply);
 
     /// Called when the answers of a turn have all been delivered: the moment to write them out.
     fn flush(&self);
@@ -113,7 +113,7 @@ impl Port {
         }
     }
 
-    /// From now on no new connection is accepted and every answer closes its connection; the loop ends when nothing is left to do.
+    /// From now on no new connection is accepted and every answer closes its connection.
     pub fn drain(&self) {
         self.0.draining.set(true);
         self.wake_loop();
@@ -125,11 +125,88 @@ impl Port {
         self.0.draining.get()
     }
 
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.0
+    /// Moves up to `count_max` inputs to `staged`: inner ones first, then requests, each in the order of arrival.
+    pub(crate) fn take(&self, count_max: usize, staged: &mut VecDeque<(ShardId, Input)>) {
+        let queues = &mut *self.0.queues.borrow_mut();
+        self.0.metrics.inbox_depth.set((queues.inner.len() + queues.requests.len()) as u64);
+        let inner = count_max.min(queues.inner.len());
+        staged.extend(queues.inner.drain(..inner));
+        let requests = (count_max - inner).min(queues.requests.len());
+        staged.extend(queues.requests.drain(..requests));
     }
 
-    pub(crate) fn lane_of(&self, shard: ShardId) -> u16 {
-        self.0.lane_of_shard[shard.index()]
+    /// Takes all requests that wait here, in order.
+    #[must_use]
+    pub fn take_requests(&self) -> VecDeque<(ShardId, Input)> {
+        std::mem::take(&mut self.0.queues.borrow_mut().requests)
+    }
+
+    /// Takes the packets of other lanes: inputs are queued, replies go to `reply`.
+    pub(crate) fn receive_mesh(&self, mut reply: impl FnMut(Packet)) {
+        let queues = &mut *self.0.queues.borrow_mut();
+        let (inner, requests) = (&mut queues.inner, &mut queues.requests);
+        let mut refused = Vec::new();
+        queues.mesh.receive(|packet| match packet {
+            Packet::Input(_, Input::Request { reply_to, .. }) if requests.len() >= INBOX_REQUESTS_MAX => {
+                refused.push(reply_to);
+            }
+            Packet::Input(shard, input @ Input::Request { .. }) => requests.push_back((shard, input)),
+            Packet::Input(shard, input) => inner.push_back((shard, input)),
+            Packet::Reply(..) => reply(packet),
+        });
+        self.0.metrics.overloaded.add(refused.len() as u64);
+        for to in refused {
+            queues.mesh.send(usize::from(to.lane), Packet::Reply(to, Reply::Refused(Refusal::Overloaded)));
+        }
+    }
+
+    /// An input that is never refused, to whichever lane owns the shard.
+    pub(crate) fn send_inner(&self, shard: ShardId, input: Input) {
+        let queues = &mut *self.0.queues.borrow_mut();
+        let target = self.0.lane_of_shard[shard.index()];
+        if target == self.0.lane {
+            queues.inner.push_back((shard, input));
+        } else {
+            queues.mesh.send(usize::from(target), Packet::Input(shard, input));
+        }
+    }
+
+    /// An answer to a client of another lane.
+    pub(crate) fn send_reply(&self, to: ReplyTo, reply: Reply) {
+        self.0.queues.borrow_mut().mesh.send(usize::from(to.lane), Packet::Reply(to, reply));
+    }
+
+    pub(crate) fn flush_mesh(&self) {
+        self.0.queues.borrow_mut().mesh.flush();
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        let queues = self.0.queues.borrow();
+        queues.inner.is_empty() && queues.requests.is_empty() && queues.mesh.is_empty()
+    }
+
+    /// Whether there is anything for the loop: packets, and queued inputs if it may take them.
+    pub(crate) fn has_input(&self, may_take: bool) -> bool {
+        let queues = self.0.queues.borrow();
+        queues.mesh.has_input() || may_take && !(queues.inner.is_empty() && queues.requests.is_empty())
+    }
+
+    /// The loop is about to sleep: `waker` is used by whoever has something for it.
+    pub(crate) fn sleep(&self, waker: &Waker) {
+        *self.0.sleeper.borrow_mut() = Some(waker.clone());
+        self.0.queues.borrow().mesh.sleeping();
+    }
+
+    /// Makes the driver wake this lane's own loop.
+    pub(crate) fn wake_self(&self) {
+        self.0.queues.borrow().mesh.wake_self();
+    }
+
+    pub(crate) fn awake(&self) {
+        self.0.queues.borrow().mesh.awake();
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.0
     }
 }

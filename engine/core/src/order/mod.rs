@@ -1,0 +1,106 @@
+//! The order service: places orders, cancels them, and concludes their sagas when the others have done their part.
+
+mod list;
+mod state;
+mod store;
+
+use crate::body::OrderBody;
+use crate::event::{Event, Reason};
+use crate::ids::{OrderId, Time};
+use crate::input::Reader;
+use crate::limits::OPEN_ORDERS_MAX;
+use crate::reply::{Refusal, Status};
+use crate::saga::{Answer, Stage, Trigger};
+
+pub(crate) use state::{Order, bit_of};
+pub(crate) use store::Orders;
+
+/// What a request to place an order comes to.
+#[derive(Debug)]
+pub(crate) enum Placing {
+    /// A new order.
+    New(Event),
+    /// The same request was made before: this is the number of its order.
+    Replay(u64),
+    /// No.
+    Refused(Refusal),
+}
+
+/// Decides on a request to place an order: the key first, so that a retry gets its answer even from a full shard.
+pub(crate) fn decide(orders: &Orders, body: &OrderBody, now: Time, hold_ttl_micros: u64) -> Placing {
+    if let Some(number) = orders.with_key_of(body) {
+        let known = orders.get(number).expect("an index names orders that exist");
+        return if known.body == *body { Placing::Replay(number) } else { Placing::Refused(Refusal::KeyReused) };
+    }
+    if orders.open_count() >= OPEN_ORDERS_MAX as u64 {
+        return Placing::Refused(Refusal::Overloaded);
+    }
+    let deadline = now.after_micros(hold_ttl_micros);
+    Placing::New(Event::OrderCreated { order: orders.next_id(), body: body.clone(), deadline })
+}
+
+/// What a request to cancel comes to; `Ok(None)` when it changes nothing.
+pub(crate) fn decide_cancel(
+    id: OrderId,
+    order: Option<&Order>,
+    reader: &Reader,
+    version_expected: Option<u32>,
+) -> Result<Option<Event>, Refusal> {
+    let order = order.filter(|order| may_see(order, reader)).ok_or(Refusal::NotFound)?;
+    if version_expected.is_some_and(|version| version != order.version) {
+        return Err(Refusal::VersionMismatch);
+    }
+    if order.answer(Trigger::CancelRequested) != Answer::Void {
+        return Ok(Some(Event::CancelRequested { order: id }));
+    }
+    let status = order.stage.status();
+    if status.is_end() && status != Status::Cancelled { Err(Refusal::OrderFinished) } else { Ok(None) }
+}
+
+/// Whether a reader may see an order at all.
+pub(crate) fn may_see(order: &Order, reader: &Reader) -> bool {
+    match reader {
+        Reader::Admin => true,
+        Reader::Subject(subject) => order.body.subject() == &**subject,
+    }
+}
+
+/// Concludes the saga when everything that its stage waits for is there.
+pub(crate) fn react(id: OrderId, order: &Order) -> Option<Event> {
+    let restored = order.awaiting == 0;
+    let money_back = order.money_kept() == 0 && order.refunds_done();
+    match order.stage {
+        Stage::Rejecting if restored => Some(Event::OrderRejected { order: id }),
+        Stage::Expiring if restored => Some(Event::OrderExpired { order: id }),
+        Stage::Failing if restored && money_back => Some(Event::OrderFailed { order: id }),
+        Stage::Selling if restored => Some(Event::OrderCompleted { order: id }),
+        Stage::Cancelling if restored && order.settled && money_back => Some(end_of(id, order)),
+        Stage::Refunding if money_back => Some(end_of(id, order)),
+        Stage::Reserving
+        | Stage::Rejecting
+        | Stage::Expiring
+        | Stage::Charging
+        | Stage::Reconciling
+        | Stage::Failing
+        | Stage::Selling
+        | Stage::Cancelling
+        | Stage::Refunding
+        | Stage::Completed
+        | Stage::Rejected
+        | Stage::PaymentFailed
+        | Stage::Expired
+        | Stage::Cancelled => None,
+    }
+}
+
+/// The end that belongs to the reason for which an order is being undone.
+fn end_of(id: OrderId, order: &Order) -> Event {
+    match order.reason.expect("an order that is being undone has a reason") {
+        Reason::Cancelled => Event::OrderCancelled { order: id },
+        Reason::HoldExpired => Event::OrderExpired { order: id },
+        Reason::Declined | Reason::PaymentUnavailable => Event::OrderFailed { order: id },
+        reason @ (Reason::UnknownSku | Reason::CurrencyMismatch | Reason::PriceChanged | Reason::InsufficientStock) => {
+            unreachable!("order {id} was rejected ({reason:?}) before any money could move")
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The payment service: one attempt at a time, each stored before it is made, and never a second while the first is unknown.
+
+use crate::effect::Call;
+use crate::event::{Event, Reason};
+use crate::ids::OrderId;
+use crate::input::Outcome;
+use crate::limits::ATTEMPTS_MAX;
+use crate::order::{Order, bit_of};
+use crate::saga::{Answer, Stage, Trigger};
+use crate::timers::Timer;
+
+/// What an outcome comes to.
+#[derive(Debug)]
+pub(crate) enum Learned {
+    /// Something new.
+    Event(Event),
+    /// Still nothing is known: the call is made again later.
+    TryAgain(Timer),
+    /// Nothing that matters any more.
+    Nothing,
+}
+
+/// Decides what an outcome of the provider means.
+pub(crate) fn decide(id: OrderId, order: &Order, outcome: Outcome) -> Learned {
+    let under_way = |attempt: u8| attempt == order.attempt && !order.settled;
+    match outcome {
+        Outcome::Charged { attempt } => {
+            let known = attempt == 0 || attempt > order.attempt || order.charged & bit_of(attempt) != 0;
+            event_if(!known, order, order.payment_trigger(attempt), Event::PaymentCompleted { order: id, attempt })
+        }
+        Outcome::Declined { attempt } => {
+            let event = Event::PaymentFailed { order: id, reason: Reason::Declined };
+            event_if(under_way(attempt), order, Trigger::PaymentFailed, event)
+        }
+        Outcome::PaymentUnknown { attempt } if under_way(attempt) && order.unknown => {
+            Learned::TryAgain(Timer::Reconcile)
+        }
+        Outcome::PaymentUnknown { attempt } => {
+            let event = Event::PaymentUnknown { order: id, attempt };
+            event_if(under_way(attempt), order, Trigger::PaymentUnknown, event)
+        }
+        Outcome::NotCharged { attempt } => {
+            let event = Event::PaymentNotFound { order: id, attempt };
+            event_if(under_way(attempt), order, Trigger::PaymentNotFound, event)
+        }
+        Outcome::Refunded { attempt } => {
+            let asked = refund_is_open(order, attempt);
+            event_if(asked, order, Trigger::RefundCompleted, Event::RefundCompleted { order: id, attempt })
+        }
+        Outcome::RefundUnknown { attempt } if refund_is_open(order, attempt) => Learned::TryAgain(Timer::Refund),
+        Outcome::RefundUnknown { .. } | Outcome::Notified | Outcome::NotNotified => Learned::Nothing,
+    }
+}
+
+fn event_if(holds: bool, order: &Order, trigger: Trigger, event: Event) -> Learned {
+    if !holds {
+        return Learned::Nothing;
+    }
+    match order.answer(trigger) {
+        Answer::Go(_) | Answer::Stay => Learned::Event(event),
+        Answer::Void | Answer::Never => Learned::Nothing,
+    }
+}
+
+fn refund_is_open(order: &Order, attempt: u8) -> bool {
+    attempt != 0 && attempt <= order.attempt && order.refunding & !order.refunded & bit_of(attempt) != 0
+}
+
+/// The next step of the payment after `event`, if there is one.
+pub(crate) fn react(id: OrderId, order: &Order, event: &Event) -> Option<Event> {
+    match event {
+        Event::InventoryReserved { .. } => Some(Event::PaymentRequested { order: id, attempt: 1 }),
+        Event::PaymentNotFound { attempt, .. } if matches!(order.stage, Stage::Charging | Stage::Reconciling) => {
+            Some(if *attempt < ATTEMPTS_MAX {
+                Event::PaymentRequested { order: id, attempt: attempt + 1 }
+            } else {
+                Event::PaymentFailed { order: id, reason: Reason::PaymentUnavailable }
+            })
+        }
+        _ => refund_due(id, order),
+    }
+}
+
+/// The money that is to be given back now, one attempt after the other.
+fn refund_due(id: OrderId, order: &Order) -> Option<Event> {
+    let kept = order.money_kept();
+    let due = match order.stage {
+        Stage::Reserving | Stage::Rejecting | Stage::Expiring | Stage::Rejected | Stage::Failing => 0,
+        // Money of an earlier attempt that was believed lost.
+        Stage::Charging | Stage::Reconciling => kept,
+        // One payment is right; what came on top of it goes back.
+        Stage::Selling | Stage::Completed => kept & (kept - u8::from(kept != 0)),
+        Stage::Cancelling if order.awaiting == 0 && order.settled => kept,
+        Stage::Cancelling => 0,
+        Stage::Refunding | Stage::PaymentFailed | Stage::Expired | Stage::Cancelled => kept,
+    };
+    (due != 0).then(|| Event::RefundRequested { order: id, attempt: due.trailing_zeros() as u8 + 1 })
+}
+
+/// The call that `event` asks for.
+pub(crate) fn call_after(order: &Order, event: &Event) -> Option<Call> {
+    match event {
+        Event::PaymentRequested { .. } => Some(charge(order)),
+        Event::RefundRequested { attempt, .. } => Some(refund(order, *attempt)),
+        _ => None,
+    }
+}
+
+pub(crate) fn charge(order: &Order) -> Call {
+    let (amount, currency) = amount_of(order);
+    Call::Charge { attempt: order.attempt, amount, currency }
+}
+
+pub(crate) fn refund(order: &Order, attempt: u8) -> Call {
+    let (amount, currency) = amount_of(order);
+    Call::Refund { attempt, amount, currency }
+}
+
+/// What is to be asked of the provider about an order that was found under way: at a start, or when a timer fires.
+pub(crate) fn call_open(order: &Order) -> Option<Call> {
+    let refunds = order.refunding & !order.refunded;
+    match order.stage {
+        Stage::Charging => Some(charge(order)),
+        Stage::Reconciling => Some(Call::Reconcile { attempt: order.attempt }),
+        // Nobody wants this money any more: it is looked up, never asked for again.
+        Stage::Cancelling if !order.settled => Some(Call::Reconcile { attempt: order.attempt }),
+        _ if refunds != 0 => Some(refund(order, refunds.trailing_zeros() as u8 + 1)),
+        _ => None,
+    }
+}
+
+fn amount_of(order: &Order) -> (u64, crate::ids::Currency) {
+    let amount = order.total.expect("a payment follows InventoryReserved, which names the total");
+    (amount, order.currency.expect("a total has a currency"))
+}

@@ -1,0 +1,6 @@
+//! The core against tables, against a naive model, and against random schedules with crashes.
+
+mod model;
+mod sagas;
+mod schedules;
+mod world;
