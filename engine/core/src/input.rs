@@ -124,7 +124,7 @@ pub struct ListQuery {
 }
 
 /// What came back from an effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     /// The provider has the money of this attempt (answer to a charge, late or not, or to a look-up).
     Charged {
