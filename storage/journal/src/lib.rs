@@ -1,1 +1,44 @@
 //! The per-lane append-only journal: codec, segments, recovery, commit.
+//!
+//! A lane writes one journal a run. One commit is one [frame](Frame) in a preallocated segment file; a frame holds records,
+//! and a record holds events of one shard with dense sequence numbers. The checksum of a frame is seeded with the identity of
+//! its file and chained to the frame before, so that stale, misdirected or payload-embedded bytes never parse.
+//!
+//! | part | what it is |
+//! |---|---|
+//! | [`JournalCommit`] | the lane's [`Commit`](orderlane_lane::Commit) over the driver's disk |
+//! | [`Walk`] | reads segments frame by frame and judges their tails; `show` and `export` are built on it |
+//! | [`Recovery`] | the fold's source at start: density of sequences, agreement between runs |
+//! | [`SegmentFiles`] | lists, syncs and reads the files with `std::fs`; the only part that knows a path |
+#![forbid(unsafe_code)]
+
+mod changes;
+mod commit;
+mod damage;
+mod event;
+mod export;
+mod files;
+mod frame;
+mod json;
+mod limits;
+mod prepare;
+mod record;
+mod recovery;
+mod segment;
+mod walk;
+mod wire;
+mod writer;
+
+pub use commit::JournalCommit;
+pub use damage::{Damage, DamageKind};
+pub use event::{decode, encode};
+pub use export::export_frame;
+pub use files::{FilesError, SegmentFiles, SegmentSummary};
+pub use frame::Frame;
+pub use limits::{BLOCK_BYTES, FRAME_BYTES_MAX, SEGMENT_BYTES_DEFAULT};
+pub use record::{Events, Record, Records};
+pub use recovery::{Recovered, Recovery};
+pub use segment::{Identity, SegmentHeader, SegmentName};
+pub use walk::{Segment, SegmentState, Walk};
+pub use wire::Malformed;
+pub use writer::{Durability, JournalOptions};

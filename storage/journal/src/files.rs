@@ -1,0 +1,230 @@
+//! The segment files of a data directory, with `std::fs`: for the start of the process and for commands on a stopped one.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use orderlane_core::{Event, Sequence, ShardId, Time};
+
+use crate::damage::Damage;
+use crate::export::export_frame;
+use crate::recovery::{Recovered, Recovery};
+use crate::segment::{Identity, SegmentName};
+use crate::walk::{SegmentState, Walk};
+
+/// Why the files of a journal were not read.
+#[derive(Debug)]
+pub enum FilesError {
+    /// The system refused.
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// To which file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file whose name ends in `.seg` and that is no segment's.
+    UnknownName(PathBuf),
+    /// The content.
+    Damage(Damage),
+}
+
+impl fmt::Display for FilesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FilesError::Io { action, path, source } => write!(f, "{action} {}: {source}", path.display()),
+            FilesError::UnknownName(path) => {
+                write!(f, "{} is not the name of a journal segment; move the file away", path.display())
+            }
+            FilesError::Damage(damage) => damage.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for FilesError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            FilesError::Io { source, .. } => Some(source),
+            FilesError::UnknownName(_) => None,
+            FilesError::Damage(damage) => Some(damage),
+        }
+    }
+}
+
+impl From<Damage> for FilesError {
+    fn from(damage: Damage) -> FilesError {
+        FilesError::Damage(damage)
+    }
+}
+
+/// One segment as `show` lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentSummary {
+    /// The segment: run, lane, index.
+    pub name: SegmentName,
+    /// Whole frames, markers included.
+    pub frames: u64,
+    /// Events in them.
+    pub events: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// What follows the last one.
+    pub state: SegmentState,
+}
+
+/// The segments of a data directory, in the order of their names.
+#[derive(Clone, Debug)]
+pub struct SegmentFiles {
+    directory: PathBuf,
+    names: Vec<SegmentName>,
+}
+
+impl SegmentFiles {
+    /// Lists the segments of `directory`. Files with other endings do not count.
+    ///
+    /// # Errors
+    /// When the directory cannot be read or holds an unknown `.seg` file.
+    pub fn list(directory: &Path) -> Result<SegmentFiles, FilesError> {
+        let mut names = Vec::new();
+        for name in file_names(directory)? {
+            match SegmentName::parse(&name) {
+                Some(segment) => names.push(segment),
+                None if name.ends_with(".seg") => return Err(FilesError::UnknownName(directory.join(name))),
+                None => {}
+            }
+        }
+        names.sort_unstable();
+        Ok(SegmentFiles { directory: directory.to_owned(), names })
+    }
+
+    /// For a start: removes segments whose filling was never finished, lists the others, and makes durable what will be read.
+    /// Pages that only the cache holds would otherwise be recovered, built upon, and lost.
+    ///
+    /// # Errors
+    /// As [`SegmentFiles::list`], and when a sync fails: then nothing may be read.
+    pub fn prepare(directory: &Path) -> Result<SegmentFiles, FilesError> {
+        for name in file_names(directory)?.iter().filter(|name| SegmentName::is_unfinished(name)) {
+            let path = directory.join(name);
+            fs::remove_file(&path).map_err(io_error("removing the unfinished segment", &path))?;
+        }
+        let files = SegmentFiles::list(directory)?;
+        for path in files.names.iter().map(|name| files.path(*name)) {
+            let file = File::open(&path).map_err(io_error("opening", &path))?;
+            file.sync_all().map_err(io_error("syncing", &path))?;
+        }
+        let handle = File::open(directory).map_err(io_error("opening", directory))?;
+        handle.sync_all().map_err(io_error("syncing", directory))?;
+        Ok(files)
+    }
+
+    /// The segments.
+    #[must_use]
+    pub fn names(&self) -> &[SegmentName] {
+        &self.names
+    }
+
+    /// Where a segment is.
+    #[must_use]
+    pub fn path(&self, name: SegmentName) -> PathBuf {
+        self.directory.join(name.to_string())
+    }
+
+    /// Reads all of a segment into `buffer`, whose room is used again.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(&self, name: SegmentName, buffer: &mut Vec<u8>) -> Result<(), FilesError> {
+        let path = self.path(name);
+        buffer.clear();
+        let mut file = File::open(&path).map_err(io_error("opening", &path))?;
+        file.read_to_end(buffer).map_err(io_error("reading", &path))?;
+        Ok(())
+    }
+
+    /// Recovers the wanted shards, each from its sequence on; see [`Recovery`]. Several threads may do so at once.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is damaged: then what was applied does not count.
+    pub fn recover(
+        &self,
+        identity: Identity,
+        wanted: &[(ShardId, Sequence)],
+        mut apply: impl FnMut(ShardId, Sequence, Time, &Event),
+    ) -> Result<Recovered, FilesError> {
+        let mut recovery = Recovery::new(identity, wanted);
+        let mut buffer = Vec::new();
+        for name in &self.names {
+            self.read(*name, &mut buffer)?;
+            recovery.segment(*name, &buffer, &mut apply)?;
+        }
+        Ok(recovery.finish()?)
+    }
+
+    /// Reads and checks everything, and hands one summary a segment to `list` as it goes.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is damaged; the segments before it have been listed.
+    pub fn show(&self, identity: Identity, mut list: impl FnMut(SegmentSummary)) -> Result<(), FilesError> {
+        let mut walk = Walk::new(identity);
+        let mut buffer = Vec::new();
+        for name in &self.names {
+            self.read(*name, &mut buffer)?;
+            list(summary(&mut walk, *name, &buffer)?);
+        }
+        Ok(())
+    }
+
+    /// Writes every event as a line of JSON; gives their count.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is damaged, or `out` fails; the events before it have been written.
+    pub fn export(&self, identity: Identity, out: &mut impl Write) -> Result<u64, FilesError> {
+        let mut walk = Walk::new(identity);
+        let mut buffer = Vec::new();
+        let mut events = 0;
+        for name in &self.names {
+            self.read(*name, &mut buffer)?;
+            let mut segment = walk.segment(*name, &buffer)?;
+            while let Some(frame) = segment.next_frame()? {
+                let written = export_frame(&frame, out).map_err(io_error("exporting", &self.path(*name)))?;
+                events += written.map_err(|malformed| segment.damage(&frame, malformed.into()))?;
+            }
+        }
+        Ok(events)
+    }
+}
+
+fn summary(walk: &mut Walk, name: SegmentName, bytes: &[u8]) -> Result<SegmentSummary, Damage> {
+    let mut segment = walk.segment(name, bytes)?;
+    let mut summary = SegmentSummary { name, frames: 0, events: 0, bytes: 0, state: SegmentState::Whole };
+    while let Some(frame) = segment.next_frame()? {
+        summary.frames += 1;
+        summary.bytes += frame.length as u64;
+        for record in frame.records() {
+            let record = record.map_err(|malformed| segment.damage(&frame, malformed.into()))?;
+            for event in record.events() {
+                event.map_err(|malformed| segment.damage(&frame, malformed.into()))?;
+                summary.events += 1;
+            }
+        }
+    }
+    summary.state = segment.state().expect("the frames were taken to the end");
+    Ok(summary)
+}
+
+fn file_names(directory: &Path) -> Result<Vec<String>, FilesError> {
+    let failed = || io_error("listing", directory);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory).map_err(failed())? {
+        // A name that is not UTF-8 is none of ours.
+        names.extend(entry.map_err(failed())?.file_name().into_string());
+    }
+    Ok(names)
+}
+
+fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FilesError {
+    let path = path.to_owned();
+    move |source| FilesError::Io { action, path, source }
+}

@@ -1,0 +1,44 @@
+//! Every bound of the journal, by name.
+
+use orderlane_core::limits::{
+    EMAIL_LEN_MAX, ID_LEN_MAX, KEY_LEN_MAX, LINES_MAX, METADATA_COUNT_MAX, METADATA_NAME_LEN_MAX,
+    METADATA_VALUE_LEN_MAX, SHARDS_MAX, SUBJECT_LEN_MAX, TOKEN_LEN_MAX,
+};
+use orderlane_lane::limits::{BATCH_MAX, COMMIT_BYTES_MAX};
+
+/// Frames and segment headers start and end at multiples of this.
+pub const BLOCK_BYTES: usize = 4096;
+/// Bytes of one frame, at most. A batch stops growing at [`COMMIT_BYTES_MAX`], but its last turn is taken whole.
+pub const FRAME_BYTES_MAX: usize = 10 * COMMIT_BYTES_MAX;
+/// Bytes of a segment file unless told otherwise.
+pub const SEGMENT_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
+/// A new segment is filled with zeros in pieces of this size, so that commits get their turn on the disk between them.
+pub(crate) const FILL_BYTES: usize = 1024 * 1024;
+/// Bytes of a segment's header, at most: fixed part and one start (shard, sequence) for each shard.
+pub(crate) const SEGMENT_HEADER_BYTES_MAX: usize = 3 * BLOCK_BYTES;
+/// Buffers that grew beyond this are given up after their commit.
+pub(crate) const BUFFER_KEPT_BYTES_MAX: usize = 2 * COMMIT_BYTES_MAX;
+
+/// The largest body of an order: every field at its bound, two bytes of length before each.
+const BODY_BYTES_MAX: usize = 64
+    + SUBJECT_LEN_MAX
+    + KEY_LEN_MAX
+    + TOKEN_LEN_MAX
+    + EMAIL_LEN_MAX
+    + 4 * 4 * ID_LEN_MAX
+    + METADATA_COUNT_MAX * (4 + 4 * METADATA_NAME_LEN_MAX + METADATA_VALUE_LEN_MAX)
+    + LINES_MAX * (8 + ID_LEN_MAX);
+
+const _: () = assert!(
+    COMMIT_BYTES_MAX + BATCH_MAX * (BODY_BYTES_MAX + 256) <= FRAME_BYTES_MAX,
+    "a full batch and one more turn of the largest orders fit in a frame"
+);
+const _: () = assert!(
+    (FRAME_BYTES_MAX + SEGMENT_HEADER_BYTES_MAX) as u64 <= SEGMENT_BYTES_DEFAULT,
+    "the largest frame fits in a segment"
+);
+const _: () = assert!(
+    crate::segment::HEADER_FIXED_BYTES + SHARDS_MAX as usize * crate::segment::START_BYTES <= SEGMENT_HEADER_BYTES_MAX,
+    "a lane may own every shard"
+);
+const _: () = assert!(FRAME_BYTES_MAX.is_multiple_of(BLOCK_BYTES) && FRAME_BYTES_MAX < u32::MAX as usize);
