@@ -122,12 +122,23 @@ pub fn invariants(target: SocketAddr, token: Option<&str>) -> Result<Invariants>
     read(&mut Client::new(target, token))
 }
 
-/// Reads the invariants until every saga has ended.
-pub fn wait_until_ended(target: SocketAddr, token: Option<&str>, timeout: Duration) -> Result<Ended> {
+/// Waits until every saga has ended, then reads the invariants. `management` is where `/actuator` is served: its gauge
+/// `saga_inflight` is cheap to ask for, while the invariants are computed from all orders at each request.
+pub fn wait_until_ended(
+    target: SocketAddr,
+    management: SocketAddr,
+    token: Option<&str>,
+    timeout: Duration,
+) -> Result<Ended> {
     let deadline = Instant::now() + timeout;
     let mut client = Client::new(target, token);
+    let mut gauges = Client::new(management, None);
     loop {
         let at = Instant::now();
+        if at < deadline && gauges.read("/actuator/prometheus").is_ok_and(|answer| inflight(&answer.body) > 0) {
+            std::thread::sleep(POLL_INTERVAL);
+            continue;
+        }
         let failure = match read(&mut client) {
             Ok(invariants) if invariants.open() == 0 => return Ok(Ended { invariants, at }),
             Ok(invariants) => Error::NotEnded { open: invariants.open() },
@@ -140,6 +151,13 @@ pub fn wait_until_ended(target: SocketAddr, token: Option<&str>, timeout: Durati
         }
         std::thread::sleep(POLL_INTERVAL);
     }
+}
+
+/// Sagas under way, by the gauge; 0 also when there is none.
+fn inflight(exposition: &[u8]) -> u64 {
+    let text = String::from_utf8_lossy(exposition);
+    let series = text.lines().filter(|line| line.starts_with("saga_inflight{"));
+    series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64
 }
 
 fn read(client: &mut Client) -> Result<Invariants> {

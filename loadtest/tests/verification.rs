@@ -19,7 +19,7 @@ fn run(server: &TestServer) -> Outcome {
 }
 
 fn ended(server: &TestServer) -> Ended {
-    wait_until_ended(server.address, None, Duration::from_secs(5)).expect("they end")
+    wait_until_ended(server.address, server.address, None, Duration::from_secs(5)).expect("they end")
 }
 
 /// Runs, plants a fault, verifies.

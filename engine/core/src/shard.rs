@@ -237,6 +237,13 @@ impl Shard {
         &self.orders.by_status
     }
 
+    /// Units that completed orders of this shard bought, on whatever stock shard.
+    #[must_use]
+    pub fn units_completed(&self) -> u64 {
+        let completed = self.orders.iter().filter(|order| order.stage == Stage::Completed);
+        completed.flat_map(|order| order.body.lines()).map(|line| u64::from(line.quantity)).sum()
+    }
+
     /// A digest of the whole state: equal after a replay of the same events.
     #[must_use]
     pub fn digest(&self) -> u64 {
