@@ -11,7 +11,9 @@ use orderlane_gateway::actuator::{Actuator, Info, State};
 use orderlane_gateway::auth::{Authenticator, Keys};
 use orderlane_gateway::{Connections, Context as GatewayContext, GatewayMetrics, RequestLog, Surface};
 use orderlane_journal::{Durability, Identity, JournalCommit, JournalOptions, SegmentFiles};
-use orderlane_lane::{AllInMemory, Driver, Lane, LaneMetrics, MeshEnd, Port, Shutdown, Turn, Wake, mesh, run_ceiling};
+use orderlane_lane::{
+    AllInMemory, CommitError, Driver, Lane, LaneMetrics, MeshEnd, Port, Shutdown, Turn, Wake, mesh, run_ceiling,
+};
 use orderlane_monoio::{Choice, LaneThread, MonoioDriver, RunningLane, WakeSource, run_lane};
 
 use crate::cli;
@@ -52,6 +54,9 @@ pub(crate) struct Recovered {
     pub(crate) torn_bytes: u64,
 }
 
+/// A lane of the product, wired.
+pub(crate) type WiredLane = Lane<MonoioDriver, JournalCommit<MonoioDriver>, AllInMemory, Simulated, Connections>;
+
 /// What a lane needs besides its driver.
 struct LanePlan {
     lane: usize,
@@ -78,8 +83,11 @@ struct Listeners {
 }
 
 impl Engine {
-    /// Starts all lanes: each recovers its shards, then all begin to listen.
-    pub(crate) fn start(plan: Plan) -> Result<Engine> {
+    /// Starts all lanes: each recovers its shards, then all begin to listen, then `run` is each lane's life.
+    pub(crate) fn start<R>(plan: Plan, run: R) -> Result<Engine>
+    where
+        R: AsyncFn(WiredLane) -> std::result::Result<(), CommitError> + Copy + Send + 'static,
+    {
         let lanes = plan.cores.len();
         let (wakes, sources): (Vec<Arc<dyn Wake>>, Vec<WakeSource>) = (0..lanes)
             .map(|_| orderlane_monoio::wake_pair())
@@ -127,8 +135,8 @@ impl Engine {
                 wake: source,
             };
             let lane_state = state.clone();
-            let run = move |driver| run_one(driver, lane_plan, lane_state);
-            running.push(run_lane(thread, run).context(format!("starting lane {lane}"))?);
+            let life = move |driver| run_one(driver, lane_plan, lane_state, run);
+            running.push(run_lane(thread, life).context(format!("starting lane {lane}"))?);
         }
         drop(recovered);
         let recovered = wait_recovered(lanes, &all_recovered)?;
@@ -209,9 +217,14 @@ fn claim(wanted: SocketAddr, flag: &str) -> Result<SocketAddr> {
 }
 
 /// The whole life of a lane, on its own thread.
-async fn run_one(driver: MonoioDriver, plan: LanePlan, state: Arc<State>) -> std::result::Result<(), String> {
+async fn run_one(
+    driver: MonoioDriver,
+    plan: LanePlan,
+    state: Arc<State>,
+    run: impl AsyncFn(WiredLane) -> std::result::Result<(), CommitError>,
+) -> std::result::Result<(), String> {
     let lane = plan.lane;
-    let result = run_lane_of(driver, plan, &state).await;
+    let result = run_lane_of(driver, plan, &state, run).await;
     if let Err(error) = &result {
         tracing::error!(lane, %error, "the lane has failed");
         state.set_lane_failed(lane);
@@ -219,7 +232,12 @@ async fn run_one(driver: MonoioDriver, plan: LanePlan, state: Arc<State>) -> std
     result
 }
 
-async fn run_lane_of(driver: MonoioDriver, plan: LanePlan, state: &State) -> std::result::Result<(), String> {
+async fn run_lane_of(
+    driver: MonoioDriver,
+    plan: LanePlan,
+    state: &State,
+    run: impl AsyncFn(WiredLane) -> std::result::Result<(), CommitError>,
+) -> std::result::Result<(), String> {
     let made = match &plan.files {
         Some(files) => Some(recover(&driver, &plan, files).await),
         None => None,
@@ -256,7 +274,7 @@ async fn run_lane_of(driver: MonoioDriver, plan: LanePlan, state: &State) -> std
     let timeout_micros = micros(plan.options.payment_timeout);
     let outside = Simulated::new(timeout_micros, plan.metrics);
     let lane = Lane { driver, turn, prefetch: AllInMemory, outside, port, clients, shutdown: plan.shutdown };
-    orderlane_lane::run(lane).await.map_err(|error| error.to_string())
+    run(lane).await.map_err(|error| error.to_string())
 }
 
 /// Folds the journal into the lane's shards and opens the journal of this run.

@@ -28,5 +28,8 @@ fn whole_saga(criterion: &mut Criterion) {
     group.finish();
 }
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 criterion_group!(benches, whole_saga);
 criterion_main!(benches);

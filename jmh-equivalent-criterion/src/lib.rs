@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use orderlane_core::{
-    Call, Config, Currency, DraftLine, Effect, Input, OrderBody, OrderDraft, Outcome, Output, Product, ReplyTo,
+    Call, Config, Currency, DraftLine, Effect, Event, Input, OrderBody, OrderDraft, Outcome, Output, Product, ReplyTo,
     Request, Shard, ShardId, Time,
 };
 
@@ -57,13 +57,18 @@ impl Engine {
 
     /// Turns until nothing is left to do.
     pub fn run(&mut self) {
+        self.run_with(|_, _| {});
+    }
+
+    /// The same, and hands over the events of each shard's turn.
+    pub fn run_with(&mut self, mut take: impl FnMut(ShardId, &[Event])) {
         while !self.inbox.is_empty() {
             self.now = self.now.after_micros(1);
             for (shard, input) in std::mem::take(&mut self.inbox) {
                 self.shards[shard.index()].handle(self.now, input, &mut self.outputs[shard.index()]);
             }
             for index in 0..self.shards.len() {
-                self.end_turn(index);
+                self.end_turn(index, &mut take);
             }
         }
     }
@@ -75,12 +80,13 @@ impl Engine {
         self.shards.iter().map(|shard| shard.orders_by_status()[status]).sum()
     }
 
-    fn end_turn(&mut self, index: usize) {
+    fn end_turn(&mut self, index: usize, take: &mut impl FnMut(ShardId, &[Event])) {
         let output = &mut self.outputs[index];
+        let source = ShardId(index as u16);
         self.shards[index].end_turn(self.now, output);
         self.events += output.events.len() as u64;
+        take(source, &output.events);
         output.events.clear();
-        let source = ShardId(index as u16);
         for effect in output.effects.drain(..) {
             let (target, input) = match effect {
                 Effect::Reply { .. } => continue,

@@ -46,9 +46,11 @@ pub(crate) struct Info {
 
 impl Info {
     fn from_json(json: &Value) -> Self {
-        let text = |name| find(json, name, &|value| value.as_str().map(str::to_owned));
+        // Elsewhere the same names stand for limits.
+        let told = json.get("runtime").filter(|inner| inner.is_object()).unwrap_or(json);
+        let text = |name| find(told, name, &|value| value.as_str().map(str::to_owned));
         let count =
-            |name| find(json, name, &|value| value.as_u64().or_else(|| value.as_array().map(|all| all.len() as u64)));
+            |name| find(told, name, &|value| value.as_u64().or_else(|| value.as_array().map(|all| all.len() as u64)));
         Self {
             io: text("io").or_else(|| text("backend")),
             runtime: text("runtime"),
@@ -59,7 +61,7 @@ impl Info {
     }
 }
 
-/// The first field of this name, breadth before depth, that `read` understands.
+/// The first field of this name that `read` understands, own fields before inner ones.
 fn find<T>(json: &Value, name: &str, read: &impl Fn(&Value) -> Option<T>) -> Option<T> {
     let fields = json.as_object()?;
     let own = fields.get(name).and_then(read);

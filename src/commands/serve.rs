@@ -27,7 +27,7 @@ pub(crate) fn serve(options: cli::Serve) -> Result<ExitCode> {
     }
     let plan = plan(&options)?;
     let banner = Banner::of(&plan);
-    let engine = Engine::start(plan)?;
+    let engine = Engine::start(plan, async |lane| orderlane_lane::run(lane).await)?;
     banner.print(&engine);
     while !ended.load(std::sync::atomic::Ordering::Relaxed) && !engine.has_ended() {
         std::thread::sleep(Duration::from_millis(20));

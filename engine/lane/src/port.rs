@@ -206,7 +206,7 @@ impl Port {
         self.0.queues.borrow().mesh.awake();
     }
 
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.0
+    pub(crate) fn metrics(&self) -> Arc<LaneMetrics> {
+        self.0.metrics.clone()
     }
 }

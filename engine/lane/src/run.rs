@@ -50,10 +50,38 @@ where
     O: Outside,
     K: Clients,
 {
-    let now = lane.driver.now();
-    lane.turn.resume(now, &lane.port.shared().metrics);
+    let metrics = lane.port.metrics();
+    lane.turn.resume(lane.driver.now(), &metrics);
     let mut waits = Waits { commit: None, prefetch: None, woken: Box::pin(lane.driver.woken()), sleep: None };
-    std::future::poll_fn(|cx| lane.poll(&mut waits, cx)).await
+    std::future::poll_fn(|cx| {
+        lane.wakes_up(&mut waits, cx);
+        for _ in 0..ROUNDS_MAX {
+            let now = lane.driver.now();
+            let mut progress = lane.finish_commit(&mut waits, now, cx)?;
+            if lane.take(&mut waits, now, cx) && lane.turn.step(now, &metrics) {
+                metrics.stall_micros.record(lane.driver.now().micros_since(now));
+                progress = true;
+            }
+            progress |= lane.start_commit(&mut waits, now);
+            lane.clients.flush();
+            lane.port.flush_mesh();
+            if progress {
+                continue;
+            }
+            if lane.shutdown.is_begun() && lane.is_quiet(&waits) {
+                return Poll::Ready(Ok(()));
+            }
+            if lane.falls_asleep(&mut waits, now, cx) {
+                metrics.active.set(0);
+                return Poll::Pending;
+            }
+        }
+        // The sockets have waited long enough. A wake-up by way of the driver lets it look at them; a task that wakes itself
+        // would not.
+        lane.port.wake_self();
+        Poll::Pending
+    })
+    .await
 }
 
 /// What the loop waits for: everything that can wake it, besides the port.
@@ -72,38 +100,16 @@ where
     O: Outside,
     K: Clients,
 {
-    fn poll(&mut self, waits: &mut Waits<P::Found>, cx: &mut Context<'_>) -> Poll<Result<(), CommitError>> {
-        self.port.shared().metrics.active.set(1);
+    /// Something has woken the loop.
+    fn wakes_up(&mut self, waits: &mut Waits<P::Found>, cx: &mut Context<'_>) {
+        self.port.metrics().active.set(1);
         self.port.awake();
+        while waits.woken.as_mut().poll(cx).is_ready() {
+            waits.woken = Box::pin(self.driver.woken());
+        }
         if self.shutdown.is_begun() && !self.port.is_draining() {
             self.port.drain();
         }
-        for _ in 0..ROUNDS_MAX {
-            if let Poll::Ready(()) = waits.woken.as_mut().poll(cx) {
-                waits.woken = Box::pin(self.driver.woken());
-                continue;
-            }
-            let now = self.driver.now();
-            let mut progress = self.finish_commit(waits, now, cx)?;
-            progress |= self.step(waits, now, cx);
-            progress |= self.start_commit(waits, now);
-            self.clients.flush();
-            self.port.flush_mesh();
-            if progress {
-                continue;
-            }
-            if self.shutdown.is_begun() && self.is_quiet(waits) {
-                return Poll::Ready(Ok(()));
-            }
-            if self.falls_asleep(waits, now, cx) {
-                self.port.shared().metrics.active.set(0);
-                return Poll::Pending;
-            }
-        }
-        // The sockets have waited long enough. A wake-up by way of the driver lets it look at them; a task that wakes itself
-        // would not.
-        self.port.wake_self();
-        Poll::Pending
     }
 
     /// Releases the effects of the commit in flight, if it is durable now.
@@ -116,7 +122,7 @@ where
         let Some((started, commit)) = &mut waits.commit else { return Ok(false) };
         let Poll::Ready(result) = commit.as_mut().poll(cx) else { return Ok(false) };
         let receipt = result?;
-        let metrics = &self.port.shared().metrics;
+        let metrics = self.port.metrics();
         metrics.commits.add(1);
         metrics.commit_bytes.add(receipt.buffer.len() as u64);
         metrics.commit_micros.record(now.micros_since(*started));
@@ -128,31 +134,24 @@ where
         Ok(true)
     }
 
-    /// Takes, prefetches and handles. An input never overtakes one that waits for the prefetch.
-    fn step(&mut self, waits: &mut Waits<P::Found>, now: Time, cx: &mut Context<'_>) -> bool {
+    /// Takes a batch of inputs. False while the prefetch for it is under way: an input never overtakes one that waits.
+    fn take(&mut self, waits: &mut Waits<P::Found>, now: Time, cx: &mut Context<'_>) -> bool {
         self.port.receive_mesh(|packet| {
             if let Packet::Reply(to, reply) = packet {
                 self.clients.deliver(to, reply);
             }
         });
         self.outside.poll(now, &self.port);
-        if let Some(read) = &mut waits.prefetch {
-            let Poll::Ready(found) = read.as_mut().poll(cx) else { return false };
-            self.prefetch.finish(found, self.turn.shards_mut());
-            waits.prefetch = None;
-        } else {
+        if waits.prefetch.is_none() {
             self.turn.take(&self.port);
-            if let Some(read) = self.prefetch.start(self.turn.staged(), self.turn.shards()) {
-                waits.prefetch = Some(Box::pin(read));
-                return true;
-            }
+            let read = self.prefetch.start(self.turn.staged(), self.turn.shards());
+            waits.prefetch = read.map(|read| Box::pin(read) as Pending<P::Found>);
         }
-        let metrics = &self.port.shared().metrics;
-        let worked = self.turn.step(now, metrics);
-        if worked {
-            metrics.stall_micros.record(self.driver.now().micros_since(now));
-        }
-        worked
+        let Some(read) = &mut waits.prefetch else { return true };
+        let Poll::Ready(found) = read.as_mut().poll(cx) else { return false };
+        waits.prefetch = None;
+        self.prefetch.finish(found, self.turn.shards_mut());
+        true
     }
 
     /// Sends the open batch on its way when none is; without events its effects are free at once.
@@ -164,7 +163,7 @@ where
             self.turn.gate.seal();
             let orders = self.turn.take_orders_open();
             if orders > 0 {
-                self.port.shared().metrics.commit_orders.record(orders);
+                self.port.metrics().commit_orders.record(orders);
             }
             waits.commit = Some((now, Box::pin(commit)));
             return true;
