@@ -6,7 +6,7 @@ use orderlane_criterion::{Engine, order};
 
 const ORDERS: u64 = 131_072;
 /// Orders taken in one turn of all shards: what a busy lane has in a batch.
-const BATCH: usize = 1_024;
+const BATCH: usize = 256;
 
 fn whole_saga(criterion: &mut Criterion) {
     let bodies: Vec<OrderBody> = (0..ORDERS).map(order).collect();

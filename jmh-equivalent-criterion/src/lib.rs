@@ -21,6 +21,8 @@ pub struct Engine {
     shards: Vec<Shard>,
     outputs: Vec<Output>,
     inbox: VecDeque<(ShardId, Input)>,
+    /// What is being handled; emptied, never freed.
+    taken: VecDeque<(ShardId, Input)>,
     now: Time,
     /// Events decided so far.
     pub events: u64,
@@ -32,7 +34,8 @@ impl Engine {
     pub fn with_catalogue() -> Engine {
         let shards = (0..SHARDS).map(|shard| Shard::new(config(ShardId(shard)))).collect();
         let outputs = (0..SHARDS).map(|_| Output::default()).collect();
-        let mut engine = Engine { shards, outputs, inbox: VecDeque::new(), now: Time(1), events: 0 };
+        let mut engine =
+            Engine { shards, outputs, inbox: VecDeque::new(), taken: VecDeque::new(), now: Time(1), events: 0 };
         let currency = Currency::parse("EUR").expect("EUR is a currency");
         for number in 0..SKUS {
             let sku = sku(number);
@@ -64,7 +67,8 @@ impl Engine {
     pub fn run_with(&mut self, mut take: impl FnMut(ShardId, &[Event])) {
         while !self.inbox.is_empty() {
             self.now = self.now.after_micros(1);
-            for (shard, input) in std::mem::take(&mut self.inbox) {
+            std::mem::swap(&mut self.inbox, &mut self.taken);
+            while let Some((shard, input)) = self.taken.pop_front() {
                 self.shards[shard.index()].handle(self.now, input, &mut self.outputs[shard.index()]);
             }
             for index in 0..self.shards.len() {

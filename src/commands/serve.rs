@@ -1,5 +1,6 @@
 //! `orderlane serve`: runs the engine until SIGTERM or SIGINT, then drains.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -187,27 +188,34 @@ impl Banner {
         }
     }
 
+    /// Whoever reads may have gone away: that is no reason to stop.
     fn print(&self, engine: &Engine) {
+        let _ = self.write(engine, &mut std::io::stdout().lock());
+    }
+
+    fn write(&self, engine: &Engine, out: &mut impl Write) -> std::io::Result<()> {
         let info = &self.info;
-        println!("orderlane {} ({}) on http://{}", info.version, info.commit, engine.address);
+        writeln!(out, "orderlane {} ({}) on http://{}", info.version, info.commit, engine.address)?;
         let management = engine.management.unwrap_or(engine.address);
-        println!("  management  http://{management}/actuator/health");
+        writeln!(out, "  management  http://{management}/actuator/health")?;
         let pinned = if self.pinned { "pinned" } else { "not pinned" };
-        println!("  lanes       {} ({pinned}) over {} shards, runtime {}", info.lanes, info.shards, info.runtime);
-        println!("  io          {}: {}", info.io_backend, self.reason);
-        println!("  durability  {}", info.durability);
+        writeln!(out, "  lanes       {} ({pinned}) over {} shards, runtime {}", info.lanes, info.shards, info.runtime)?;
+        writeln!(out, "  io          {}: {}", info.io_backend, self.reason)?;
+        writeln!(out, "  durability  {}", info.durability)?;
         if let Some(data) = &self.data {
             let recovered = engine.recovered;
-            println!(
+            writeln!(
+                out,
                 "  data        {}: {} events recovered, {} torn bytes cut",
                 data.display(),
                 recovered.events,
                 recovered.torn_bytes
-            );
+            )?;
         }
         if let Some(line) = self.curl(engine) {
-            println!("  try         {line}");
+            writeln!(out, "  try         {line}")?;
         }
+        out.flush()
     }
 
     fn curl(&self, engine: &Engine) -> Option<String> {

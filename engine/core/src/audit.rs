@@ -11,7 +11,7 @@ use crate::saga::Stage;
 
 pub(crate) fn audit(shard: ShardId, sequence: Sequence, digest: u64, orders: &Orders, stock: &Stock) -> Audit {
     let checks = alloc::vec![
-        check("stock-conserved", stock.items().iter().filter_map(|item| item.units), |units| {
+        check("stock-conserved", stock.items().iter().filter_map(|item| item.units()), |units| {
             units.adjusted == units.available + units.reserved + units.sold
         }),
         holds_match_reserved(stock),
@@ -66,7 +66,7 @@ fn holds_match_reserved(stock: &Stock) -> Check {
         held[line.sku as usize] += u64::from(line.quantity);
     }
     check("holds-match-reserved", stock.items().iter().zip(held), |(item, held)| {
-        item.units.unwrap_or_default().reserved == held
+        item.units().map_or(0, |units| units.reserved) == held
     })
 }
 
@@ -79,7 +79,7 @@ fn status_counts_match(orders: &Orders) -> Check {
 fn money_sums_match(orders: &Orders) -> Check {
     let mut counted: BTreeMap<_, [u64; 3]> = BTreeMap::new();
     for order in orders.iter() {
-        let (Some(total), Some(currency)) = (order.total, order.currency) else { continue };
+        let (Some(total), Some(currency)) = (order.total(), order.currency) else { continue };
         let sums = counted.entry(currency).or_default();
         sums[0] += total * u64::from(order.charged.count_ones());
         sums[1] += total * u64::from(order.refunded.count_ones());

@@ -66,6 +66,30 @@ pub struct Line<'a> {
     pub shard: ShardId,
 }
 
+/// One line as the core itself reads it: the text of the SKU was checked once, when the body was made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RawLine<'a> {
+    pub(crate) sku: &'a [u8],
+    pub(crate) quantity: u32,
+    pub(crate) shard: ShardId,
+}
+
+/// The lines one after the other: shard (u16), quantity (u32), length (u16) and text of the SKU.
+#[derive(Clone, Debug)]
+pub(crate) struct RawLines<'a>(&'a [u8]);
+
+impl<'a> Iterator for RawLines<'a> {
+    type Item = RawLine<'a>;
+
+    fn next(&mut self) -> Option<RawLine<'a>> {
+        let ([s0, s1, q0, q1, q2, q3, l0, l1], rest) = self.0.split_first_chunk()?;
+        let (sku, rest) = rest.split_at(usize::from(u16::from_le_bytes([*l0, *l1])));
+        self.0 = rest;
+        let quantity = u32::from_le_bytes([*q0, *q1, *q2, *q3]);
+        Some(RawLine { sku, quantity, shard: ShardId(u16::from_le_bytes([*s0, *s1])) })
+    }
+}
+
 /// The canonical body: immutable and shared.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OrderBody(Arc<[u8]>);
@@ -162,14 +186,15 @@ impl OrderBody {
     /// `currency` as sent.
     #[must_use]
     pub fn currency(&self) -> Option<Currency> {
-        (self.0[11] & FLAG_CURRENCY != 0)
+        (self.head()[11] & FLAG_CURRENCY != 0)
             .then(|| Currency::parse(self.text(20, 23)).expect("checked when the body was made"))
     }
 
     /// `expectedTotal` as sent.
     #[must_use]
     pub fn total_expected(&self) -> Option<u64> {
-        (self.0[11] & FLAG_EXPECTED != 0).then(|| u64::from_le_bytes(self.0[12..20].try_into().expect("eight bytes")))
+        (self.head()[11] & FLAG_EXPECTED != 0)
+            .then(|| u64::from_le_bytes(self.0[12..20].try_into().expect("eight bytes")))
     }
 
     /// `email` as sent.
@@ -209,23 +234,39 @@ impl OrderBody {
     /// How many lines.
     #[must_use]
     pub fn line_count(&self) -> usize {
-        usize::from(self.0[10])
+        usize::from(self.head()[10])
     }
 
     /// The lines as sent.
     pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
-        let mut rest = &self.0[self.offset(8)..];
-        (0..self.line_count()).map(move |_| {
-            let shard = ShardId(u16::from_le_bytes([rest[0], rest[1]]));
-            let quantity = u32::from_le_bytes([rest[2], rest[3], rest[4], rest[5]]);
-            let (sku, after) = take_text(&rest[6..]);
-            rest = after;
-            Line { sku, quantity, shard }
+        self.raw_lines().map(|line| {
+            let sku = core::str::from_utf8(line.sku).expect("checked when the body was made");
+            Line { sku, quantity: line.quantity, shard: line.shard }
         })
     }
 
+    /// The lines as sent, unread.
+    pub(crate) fn raw_lines(&self) -> RawLines<'_> {
+        RawLines(&self.0[self.offset(8)..])
+    }
+
+    /// The bytes of the customer.
+    pub(crate) fn customer_bytes(&self) -> &[u8] {
+        &self.0[self.offset(0)..self.offset(2)]
+    }
+
+    /// The bytes of the subject.
+    pub(crate) fn subject_bytes(&self) -> &[u8] {
+        &self.0[HEAD_LEN..self.offset(0)]
+    }
+
+    fn head(&self) -> &[u8; HEAD_LEN] {
+        self.0.first_chunk().expect("checked when the body was made")
+    }
+
     fn offset(&self, at: usize) -> usize {
-        usize::from(u16::from_le_bytes([self.0[at], self.0[at + 1]]))
+        let head = self.head();
+        usize::from(u16::from_le_bytes([head[at], head[at + 1]]))
     }
 
     fn text(&self, from: usize, to: usize) -> &str {

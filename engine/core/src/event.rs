@@ -90,6 +90,14 @@ pub struct StockAnswer {
     pub prices: Prices,
 }
 
+impl StockAnswer {
+    /// A clone; [`SmallVec::from_slice`] copies a block, `clone` price by price.
+    pub(crate) fn copied(&self) -> StockAnswer {
+        let StockAnswer { refusal, currency, prices } = self;
+        StockAnswer { refusal: *refusal, currency: *currency, prices: Prices::from_slice(prices) }
+    }
+}
+
 /// A product as the catalogue has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Product {

@@ -45,6 +45,8 @@ pub const PAGE_MAX: usize = 200;
 pub const LIST_SCAN_MAX: usize = 10_000;
 /// Deadlines that fire in one turn, at most: a restart after a long pause does not fire them all at once.
 pub const DEADLINES_PER_TURN_MAX: usize = 256;
+/// Orders that need their deadline no longer and are passed over in one turn, at most: a few more than a turn can end.
+pub const DEADLINES_PASSED_PER_TURN_MAX: usize = 4096;
 
 const _: () = assert!(LINES_MAX <= u64::BITS as usize, "a participant is a bit of a u64");
 const _: () = assert!(ATTEMPTS_MAX as u32 <= u8::BITS, "an attempt is a bit of a u8");

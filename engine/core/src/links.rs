@@ -5,9 +5,10 @@ use alloc::vec::Vec;
 
 use crate::digest::Digest;
 use crate::effect::Effect;
-use crate::event::Event;
-use crate::ids::ShardId;
+use crate::event::StockAnswer;
+use crate::ids::{OrderId, ShardId};
 use crate::message::Message;
+use crate::order::Orders;
 
 /// Acknowledged messages that are kept at most before a turn is written only to drop them.
 const ACKNOWLEDGED_KEPT_MAX: u64 = 4096;
@@ -22,7 +23,7 @@ pub(crate) struct Links {
 struct Outbox {
     /// Number of the first message in `queue`.
     first: u64,
-    queue: VecDeque<Message>,
+    queue: VecDeque<Told>,
     /// Number of the last message handed to the lane in this run. Not state.
     sent: u64,
     /// What the target has said it has. Not state: `TellsDelivered` makes it so.
@@ -35,6 +36,26 @@ struct Inbox {
     mark: u64,
     /// The high-water mark with the turn under way. Not state: `TellsTaken` makes it so.
     taken: u64,
+}
+
+/// A message as it is kept until it is delivered: enough to say it again. What the order itself knows is not repeated, so an
+/// order stays in memory while a kept message names it.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    pub(crate) order: OrderId,
+    pub(crate) what: What,
+}
+
+/// What a kept message says: one variant per [`Message`].
+#[derive(Clone, Debug)]
+pub(crate) enum What {
+    Reserve,
+    Sell,
+    Release,
+    Return,
+    ReserveAnswered(StockAnswer),
+    Sold,
+    Restored,
 }
 
 /// What a message is to its receiver.
@@ -55,8 +76,8 @@ impl Links {
     }
 
     /// Part of `apply`: the next message to `target`.
-    pub(crate) fn tell(&mut self, target: ShardId, message: Message) {
-        self.outboxes[target.index()].queue.push_back(message);
+    pub(crate) fn tell(&mut self, target: ShardId, order: OrderId, what: What) {
+        self.outboxes[target.index()].queue.push_back(Told { order, what });
     }
 
     /// Notes the arrival of message `sequence` of `source`.
@@ -84,23 +105,22 @@ impl Links {
         outbox.acknowledged = outbox.acknowledged.max(upto);
     }
 
-    /// The marks that moved in this turn, as events.
-    pub(crate) fn taken(&self) -> impl Iterator<Item = Event> {
-        self.inboxes
-            .iter()
-            .enumerate()
-            .filter(|(_, inbox)| inbox.taken > inbox.mark)
-            .map(|(index, inbox)| Event::TellsTaken { source: ShardId(index as u16), upto: inbox.taken })
+    /// The mark of `source`, if it moved in this turn.
+    pub(crate) fn taken(&self, source: ShardId) -> Option<u64> {
+        let inbox = &self.inboxes[source.index()];
+        (inbox.taken > inbox.mark).then_some(inbox.taken)
     }
 
-    /// What has been acknowledged and is still kept, as events; only what has piled up when `all` is false.
-    pub(crate) fn delivered(&self, all: bool) -> impl Iterator<Item = Event> {
+    /// How far `target` has acknowledged what is still kept; only if much has piled up when `all` is false.
+    pub(crate) fn delivered(&self, target: ShardId, all: bool) -> Option<u64> {
         let kept_max = if all { 0 } else { ACKNOWLEDGED_KEPT_MAX };
-        self.outboxes
-            .iter()
-            .enumerate()
-            .filter(move |(_, outbox)| outbox.acknowledged >= outbox.first + kept_max)
-            .map(|(index, outbox)| Event::TellsDelivered { target: ShardId(index as u16), upto: outbox.acknowledged })
+        let outbox = &self.outboxes[target.index()];
+        (outbox.acknowledged >= outbox.first + kept_max).then_some(outbox.acknowledged)
+    }
+
+    /// All shards, as the other side of a link.
+    pub(crate) fn others(&self) -> impl Iterator<Item = ShardId> + use<> {
+        (0..self.inboxes.len() as u16).map(ShardId)
     }
 
     pub(crate) fn apply_taken(&mut self, source: ShardId, upto: u64) {
@@ -120,12 +140,13 @@ impl Links {
     }
 
     /// Hands over the messages that were not sent in this run.
-    pub(crate) fn send_new(&mut self, effects: &mut Vec<Effect>) {
+    pub(crate) fn send_new(&mut self, orders: &Orders, effects: &mut Vec<Effect>) {
         for (index, outbox) in self.outboxes.iter_mut().enumerate() {
             let last = outbox.first + outbox.queue.len() as u64 - 1;
             let from = outbox.sent.max(outbox.first - 1) + 1;
-            for sequence in from..=last {
-                let message = outbox.queue[(sequence - outbox.first) as usize].clone();
+            let new = outbox.queue.range((from - outbox.first) as usize..);
+            for (told, sequence) in new.zip(from..) {
+                let message = told.message(orders);
                 effects.push(Effect::Tell { target: ShardId(index as u16), sequence, message });
             }
             outbox.sent = last;
@@ -144,9 +165,7 @@ impl Links {
         for outbox in &self.outboxes {
             digest.word(outbox.first);
             digest.word(outbox.queue.len() as u64);
-            for message in &outbox.queue {
-                digest.word(message.order().bits());
-            }
+            outbox.queue.iter().for_each(|told| told.digest(digest));
         }
         for inbox in &self.inboxes {
             digest.word(inbox.mark);
@@ -154,10 +173,46 @@ impl Links {
     }
 }
 
+impl Told {
+    #[inline]
+    fn message(&self, orders: &Orders) -> Message {
+        let order = self.order;
+        let home = || orders.get(order.number()).expect("an order that a shard tells of exists");
+        match &self.what {
+            What::Reserve => Message::Reserve { order, body: home().body.clone(), deadline: home().deadline },
+            What::Sell => Message::Sell { order },
+            What::Release => Message::Release { order, deadline: home().deadline },
+            What::Return => Message::Return { order, body: home().body.clone() },
+            What::ReserveAnswered(answer) => Message::ReserveAnswered { order, answer: answer.copied() },
+            What::Sold => Message::Sold { order },
+            What::Restored => Message::Restored { order },
+        }
+    }
+
+    fn digest(&self, digest: &mut Digest) {
+        let kind = match &self.what {
+            What::Reserve => 1,
+            What::Sell => 2,
+            What::Release => 3,
+            What::Return => 4,
+            What::ReserveAnswered(answer) => {
+                digest.word(answer.refusal.map_or(0, |reason| reason as u64));
+                answer.currency.iter().for_each(|currency| digest.bytes(&currency.bytes()));
+                answer.prices.iter().for_each(|price| digest.word(*price));
+                5
+            }
+            What::Sold => 6,
+            What::Restored => 7,
+        };
+        digest.word(kind);
+        digest.word(self.order.bits());
+    }
+}
+
 impl Message {
     /// The order that the message is about.
     #[must_use]
-    pub fn order(&self) -> crate::ids::OrderId {
+    pub fn order(&self) -> OrderId {
         match self {
             Message::Reserve { order, .. }
             | Message::Sell { order }
@@ -173,46 +228,42 @@ impl Message {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::OrderId;
 
-    fn sell(number: u64) -> Message {
-        Message::Sell { order: OrderId::new(ShardId(0), number) }
-    }
+    const OTHER: ShardId = ShardId(1);
 
     #[test]
     fn a_message_is_new_once_and_seen_ever_after() {
         let mut links = Links::new(2);
-        assert_eq!(links.arrive(ShardId(1), 1), Arrival::New);
-        assert_eq!(links.arrive(ShardId(1), 1), Arrival::Seen);
-        assert_eq!(links.arrive(ShardId(1), 2), Arrival::New);
-        let taken: Vec<Event> = links.taken().collect();
-        assert_eq!(taken, [Event::TellsTaken { source: ShardId(1), upto: 2 }]);
-        links.apply_taken(ShardId(1), 2);
-        assert_eq!(links.taken().count(), 0);
+        assert_eq!(links.arrive(OTHER, 1), Arrival::New);
+        assert_eq!(links.arrive(OTHER, 1), Arrival::Seen);
+        assert_eq!(links.arrive(OTHER, 2), Arrival::New);
+        assert_eq!((links.taken(ShardId(0)), links.taken(OTHER)), (None, Some(2)));
+        links.apply_taken(OTHER, 2);
+        assert_eq!(links.taken(OTHER), None);
     }
 
     #[test]
     #[should_panic(expected = "one is lost")]
     fn a_hole_in_the_messages_is_a_crash() {
         let mut links = Links::new(2);
-        links.arrive(ShardId(1), 2);
+        links.arrive(OTHER, 2);
     }
 
     #[test]
     fn what_is_delivered_is_kept_no_longer_and_what_is_not_is_sent_again_after_a_start() {
         let mut links = Links::new(2);
-        (0..3).for_each(|number| links.tell(ShardId(1), sell(number)));
+        let orders = Orders::new(ShardId(0), 1);
+        (0..3).for_each(|number| links.tell(OTHER, OrderId::new(ShardId(0), number), What::Sell));
         let mut effects = Vec::new();
-        links.send_new(&mut effects);
+        links.send_new(&orders, &mut effects);
         assert_eq!(effects.len(), 3);
-        links.acknowledged(ShardId(1), 2);
-        assert_eq!(links.delivered(false).count(), 0, "not worth a turn of its own");
-        let delivered: Vec<Event> = links.delivered(true).collect();
-        assert_eq!(delivered, [Event::TellsDelivered { target: ShardId(1), upto: 2 }]);
-        links.apply_delivered(ShardId(1), 2);
+        links.acknowledged(OTHER, 2);
+        assert_eq!(links.delivered(OTHER, false), None, "not worth a turn of its own");
+        assert_eq!(links.delivered(OTHER, true), Some(2));
+        links.apply_delivered(OTHER, 2);
         links.outboxes[1].sent = 0;
         effects.clear();
-        links.send_new(&mut effects);
+        links.send_new(&orders, &mut effects);
         assert!(matches!(effects[..], [Effect::Tell { sequence: 3, .. }]));
     }
 }

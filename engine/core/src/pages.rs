@@ -23,12 +23,12 @@ impl<T> Pages<T> {
         self.len
     }
 
-    pub(crate) fn push(&mut self, item: T) {
+    pub(crate) fn push(&mut self, item: T) -> &mut T {
         if self.len.is_multiple_of(PAGE_LEN as u64) {
             self.pages.push(Vec::with_capacity(PAGE_LEN));
         }
-        self.pages.last_mut().expect("a page with room was just made").push(item);
         self.len += 1;
+        self.pages.last_mut().expect("a page with room was just made").push_mut(item)
     }
 
     pub(crate) fn get(&self, index: u64) -> Option<&T> {

@@ -84,12 +84,15 @@ pub(crate) fn react(id: OrderId, order: &Order, event: &Event) -> Option<Event> 
 /// The money that is to be given back now, one attempt after the other.
 fn refund_due(id: OrderId, order: &Order) -> Option<Event> {
     let kept = order.money_kept();
+    if kept == 0 {
+        return None;
+    }
     let due = match order.stage {
         Stage::Reserving | Stage::Rejecting | Stage::Expiring | Stage::Rejected | Stage::Failing => 0,
         // Money of an earlier attempt that was believed lost.
         Stage::Charging | Stage::Reconciling => kept,
         // One payment is right; what came on top of it goes back.
-        Stage::Selling | Stage::Completed => kept & (kept - u8::from(kept != 0)),
+        Stage::Selling | Stage::Completed => kept & (kept - 1),
         Stage::Cancelling if order.awaiting == 0 && order.settled => kept,
         Stage::Cancelling => 0,
         Stage::Refunding | Stage::PaymentFailed | Stage::Expired | Stage::Cancelled => kept,
@@ -130,6 +133,6 @@ pub(crate) fn call_open(order: &Order) -> Option<Call> {
 }
 
 fn amount_of(order: &Order) -> (u64, crate::ids::Currency) {
-    let amount = order.total.expect("a payment follows InventoryReserved, which names the total");
+    let amount = order.total().expect("a payment follows InventoryReserved, which names the total");
     (amount, order.currency.expect("a total has a currency"))
 }

@@ -40,7 +40,6 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
-    #[cfg(test)]
     pub(crate) const ALL: [Stage; 14] = [
         Stage::Reserving,
         Stage::Rejecting,
@@ -107,7 +106,6 @@ pub(crate) enum Trigger {
 }
 
 impl Trigger {
-    #[cfg(test)]
     pub(crate) const ALL: [Trigger; 21] = [
         Trigger::StockAnswered,
         Trigger::InventoryReserved,
@@ -146,8 +144,29 @@ pub(crate) enum Answer {
     Never,
 }
 
-/// The table.
+/// What the table says.
 pub(crate) fn answer(stage: Stage, trigger: Trigger) -> Answer {
+    ANSWERS[trigger as usize][stage as usize]
+}
+
+/// The table, laid out by the compiler: an answer is one look-up.
+static ANSWERS: [[Answer; Stage::ALL.len()]; Trigger::ALL.len()] = {
+    let mut answers = [[Answer::Never; Stage::ALL.len()]; Trigger::ALL.len()];
+    let mut trigger = 0;
+    while trigger < Trigger::ALL.len() {
+        let mut stage = 0;
+        while stage < Stage::ALL.len() {
+            assert!(Trigger::ALL[trigger] as usize == trigger && Stage::ALL[stage] as usize == stage);
+            answers[trigger][stage] = table(Stage::ALL[stage], Trigger::ALL[trigger]);
+            stage += 1;
+        }
+        trigger += 1;
+    }
+    answers
+};
+
+/// The table.
+const fn table(stage: Stage, trigger: Trigger) -> Answer {
     use Answer::{Go, Never, Stay, Void};
     use Stage::{
         Cancelled, Cancelling, Charging, Completed, Expired, Expiring, Failing, PaymentFailed, Reconciling, Refunding,

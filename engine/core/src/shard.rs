@@ -5,24 +5,25 @@
 //!                                                                               └─> Output: events to store, effects to release
 //! ```
 
+mod requests;
+
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::body::OrderBody;
 use crate::digest::Digest;
 use crate::effect::{Call, Effect, Outside};
-use crate::event::{Event, Product, StockAnswer};
-use crate::ids::{OrderId, ReplyTo, Sequence, ShardId, Time};
-use crate::input::{Input, Outcome, Reader, Request};
-use crate::inventory::{self, Adjusting, Stock};
+use crate::event::{Event, Prices, StockAnswer};
+use crate::ids::{OrderId, Sequence, ShardId, Time};
+use crate::input::{Input, Outcome, Request};
+use crate::inventory::{self, Stock};
 use crate::limits::DEADLINES_PER_TURN_MAX;
-use crate::links::{Arrival, Links};
+use crate::links::{Arrival, Links, What};
 use crate::message::Message;
 use crate::notification;
-use crate::order::{self, Order, Orders, Placing};
+use crate::order::{self, Order, Orders};
 use crate::payment::{self, Learned};
-use crate::reply::{Audit, Refusal, Reply, Status};
+use crate::reply::{Audit, MoneySums, Reply, Status};
 use crate::saga::{Answer, Stage, Trigger};
 use crate::timers::{Timer, Timers};
 use crate::waiters::Waiters;
@@ -105,6 +106,10 @@ impl Shard {
     pub fn handle(&mut self, now: Time, input: Input, out: &mut Output) {
         let now = now.max(self.time);
         match input {
+            Input::Request { reply_to, request: Request::PlaceOrder { body, wait } } => {
+                let placing = order::decide(&self.orders, body, now, self.config.hold_ttl_micros);
+                self.place(now, reply_to, placing, wait, out);
+            }
             Input::Request { reply_to, request } => self.handle_request(now, reply_to, request, out),
             Input::Tell { source, sequence, message } => {
                 if self.links.arrive(source, sequence) == Arrival::New {
@@ -152,27 +157,28 @@ impl Shard {
             Event::StockOpened { sku, units } => self.stock.apply_opening(sku, *units),
             Event::StockReserved { order, lines, currency, prices } => {
                 self.stock.apply_hold(*order, lines);
-                let answer = StockAnswer { refusal: None, currency: Some(*currency), prices: prices.clone() };
-                self.tell_home(*order, Message::ReserveAnswered { order: *order, answer });
+                let answer =
+                    StockAnswer { refusal: None, currency: Some(*currency), prices: Prices::from_slice(prices) };
+                self.tell_home(*order, What::ReserveAnswered(answer));
             }
             Event::StockRefused { order, answer } => {
-                self.tell_home(*order, Message::ReserveAnswered { order: *order, answer: answer.clone() });
+                self.tell_home(*order, What::ReserveAnswered(answer.copied()));
             }
             Event::StockSold { order } => {
                 self.stock.apply_sale(*order);
-                self.tell_home(*order, Message::Sold { order: *order });
+                self.tell_home(*order, What::Sold);
             }
             Event::StockReleased { order } => {
                 self.stock.apply_release(*order);
-                self.tell_home(*order, Message::Restored { order: *order });
+                self.tell_home(*order, What::Restored);
             }
             Event::StockTombstoned { order, deadline } => {
                 self.stock.apply_tombstone(*order, *deadline, time);
-                self.tell_home(*order, Message::Restored { order: *order });
+                self.tell_home(*order, What::Restored);
             }
             Event::StockReturned { order, lines } => {
                 self.stock.apply_return(lines);
-                self.tell_home(*order, Message::Restored { order: *order });
+                self.tell_home(*order, What::Restored);
             }
             Event::TellsTaken { source, upto } => self.links.apply_taken(*source, *upto),
             Event::TellsDelivered { target, upto } => self.links.apply_delivered(*target, *upto),
@@ -182,25 +188,30 @@ impl Shard {
     /// Ends a turn: the high-water marks that moved become events of it, messages and acknowledgements become effects.
     pub fn end_turn(&mut self, now: Time, out: &mut Output) {
         let now = now.max(self.time);
-        let taken: Vec<Event> = self.links.taken().collect();
-        for event in taken {
-            if let Event::TellsTaken { source, upto } = event {
+        for source in self.links.others() {
+            if let Some(upto) = self.links.taken(source) {
                 out.effects.push(Effect::Acknowledge { source, upto });
+                self.store(now, Event::TellsTaken { source, upto }, out);
             }
-            self.store(now, event, out);
         }
-        let delivered: Vec<Event> = self.links.delivered(!out.events.is_empty()).collect();
-        delivered.into_iter().for_each(|event| self.store(now, event, out));
-        self.links.send_new(&mut out.effects);
+        let is_written = !out.events.is_empty();
+        for target in self.links.others() {
+            if let Some(upto) = self.links.delivered(target, is_written) {
+                self.store(now, Event::TellsDelivered { target, upto }, out);
+            }
+        }
+        self.links.send_new(&self.orders, &mut out.effects);
+        self.timers.pass_over(&self.orders);
     }
 
     /// After a replay: emits again exactly the effects that have no recorded outcome, and sets the timers.
     pub fn resume(&mut self, now: Time, out: &mut Output) {
         let now = now.max(self.time);
+        self.timers.start_deadlines_at(self.orders.len());
         for number in 0..self.orders.len() {
             let order = self.orders.get(number).expect("below the length");
             let id = OrderId::new(self.config.shard, number);
-            if matches!(order.stage, Stage::Reserving | Stage::Charging | Stage::Reconciling) {
+            if order.can_expire() {
                 self.timers.set(order.deadline, number, Timer::Deadline);
             }
             let calls = [payment::call_open(order), order.notify.then_some(Call::Notify)];
@@ -213,14 +224,13 @@ impl Shard {
     /// When [`Shard::handle_timeout`] must be called next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.timers.first().map(|(at, _, _)| at)
+        self.timers.first(&self.orders).map(|(at, _, _)| at)
     }
 
     /// Fires what is due at `now`, a bounded number of timers a turn.
     pub fn handle_timeout(&mut self, now: Time, out: &mut Output) {
         for _ in 0..DEADLINES_PER_TURN_MAX {
-            let Some((_, number, timer)) = self.timers.first().filter(|(at, _, _)| *at <= now) else { break };
-            self.timers.pop();
+            let Some((number, timer)) = self.timers.take_due(&self.orders, now) else { break };
             self.fire(now.max(self.time), number, timer, out);
         }
     }
@@ -262,120 +272,6 @@ impl Shard {
         crate::audit::audit(self.config.shard, self.sequence, self.digest(), &self.orders, &self.stock)
     }
 
-    fn handle_request(&mut self, now: Time, to: ReplyTo, request: Request, out: &mut Output) {
-        let reply = match request {
-            Request::PlaceOrder { body, wait } => return self.place(now, to, &body, wait, out),
-            Request::CancelOrder { order, reader, version_expected } => {
-                self.cancel(now, order, &reader, version_expected, out)
-            }
-            Request::GetOrder { order, reader, wait } => return self.read(to, order, &reader, wait, out),
-            Request::ListOrders(query) => Reply::Orders(Box::new(self.orders.page(self.config.shard, &query))),
-            Request::PutProduct(product) => self.put_product(now, &product, None, out),
-            Request::LoadProduct { product, stock } => self.put_product(now, &product, Some(stock), out),
-            Request::GetProduct { sku } => match self.stock.find(&sku) {
-                Some(item) => Reply::Product(Box::new(item.view())),
-                None => Reply::Refused(Refusal::NotFound),
-            },
-            Request::AdjustStock(adjustment) => self.adjust(now, &adjustment, out),
-            Request::GetInventory { sku } => match self.stock.find(&sku) {
-                Some(item) => Reply::Inventory(Box::new(item.inventory())),
-                None => Reply::Refused(Refusal::NotFound),
-            },
-            Request::Audit => Reply::Audit(Box::new(self.audit())),
-        };
-        out.effects.push(Effect::Reply { to, reply });
-    }
-
-    fn place(&mut self, now: Time, to: ReplyTo, body: &OrderBody, wait: bool, out: &mut Output) {
-        let (number, replayed) = match order::decide(&self.orders, body, now, self.config.hold_ttl_micros) {
-            Placing::New(event) => {
-                let number = self.orders.len();
-                self.emit(now, event, out);
-                (number, false)
-            }
-            Placing::Replay(number) => (number, true),
-            Placing::Refused(refusal) => {
-                return out.effects.push(Effect::Reply { to, reply: Reply::Refused(refusal) });
-            }
-        };
-        let id = OrderId::new(self.config.shard, number);
-        let order = self.orders.get(number).expect("placed");
-        let placed = Reply::Placed { order: id, created_at: order.created_at, body: order.body.clone(), replayed };
-        out.effects.push(Effect::Reply { to, reply: placed });
-        if wait {
-            self.wait_for_end(to, number, replayed, out);
-        }
-    }
-
-    fn read(&mut self, to: ReplyTo, id: OrderId, reader: &Reader, wait: bool, out: &mut Output) {
-        let known = self.orders.get(id.number()).filter(|order| order::may_see(order, reader));
-        let reply = known.map_or(Reply::Refused(Refusal::NotFound), |order| Reply::Order(Box::new(order.view(id))));
-        let waits = wait && known.is_some_and(|order| !order.stage.is_end());
-        out.effects.push(Effect::Reply { to, reply });
-        if waits {
-            self.wait_for_end(to, id.number(), false, out);
-        }
-    }
-
-    /// Answers at once when the saga has ended; otherwise when it does.
-    fn wait_for_end(&mut self, to: ReplyTo, number: u64, replayed: bool, out: &mut Output) {
-        let order = self.orders.get(number).expect("a waiter names an order that exists");
-        if order.stage.is_end() {
-            let id = OrderId::new(self.config.shard, number);
-            out.effects.push(Effect::Reply { to, reply: Reply::Ended { order: Box::new(order.view(id)), replayed } });
-        } else {
-            // One too many just does not wait: its client has the answer to the request itself.
-            self.waiters.add(number, to, replayed);
-        }
-    }
-
-    fn cancel(
-        &mut self,
-        now: Time,
-        id: OrderId,
-        reader: &Reader,
-        version_expected: Option<u32>,
-        out: &mut Output,
-    ) -> Reply {
-        match order::decide_cancel(id, self.orders.get(id.number()), reader, version_expected) {
-            Ok(event) => {
-                event.into_iter().for_each(|event| self.emit(now, event, out));
-                let order = self.orders.get(id.number()).expect("an order that can be cancelled exists");
-                Reply::Order(Box::new(order.view(id)))
-            }
-            Err(refusal) => Reply::Refused(refusal),
-        }
-    }
-
-    fn put_product(&mut self, now: Time, product: &Product, stock: Option<u64>, out: &mut Output) -> Reply {
-        let created = self.stock.index_of(&product.sku).is_none();
-        if let Some(event) = inventory::decide_product(&self.stock, product) {
-            self.emit(now, event, out);
-        }
-        let has_units = self.stock.find(&product.sku).is_some_and(|item| item.units.is_some());
-        if let Some(units) = stock.filter(|_| !has_units) {
-            self.emit(now, Event::StockOpened { sku: product.sku.clone(), units }, out);
-        }
-        let item = self.stock.find(&product.sku).expect("just put");
-        Reply::ProductPut { product: Box::new(item.view()), created }
-    }
-
-    fn adjust(&mut self, now: Time, adjustment: &crate::event::Adjustment, out: &mut Output) -> Reply {
-        let replayed = match inventory::decide_adjustment(&self.stock, adjustment) {
-            Adjusting::New(event) => {
-                self.emit(now, event, out);
-                false
-            }
-            Adjusting::Replay => true,
-            Adjusting::Refused(refusal) => return Reply::Refused(refusal),
-        };
-        let decided = self.stock.adjusted_before(adjustment).expect("decided just now or before");
-        match decided.units {
-            Some(units) => Reply::Adjusted { inventory: Box::new(units.view(adjustment.sku.clone())), replayed },
-            None => Reply::Refused(Refusal::InsufficientStock { replayed }),
-        }
-    }
-
     fn handle_message(&mut self, now: Time, source: ShardId, message: Message, out: &mut Output) {
         let shard = self.config.shard;
         let event = match message {
@@ -401,14 +297,14 @@ impl Shard {
                 return self.emit_if(now, order, Trigger::StockRestored, event, out);
             }
         };
-        self.emit(now, event, out);
+        self.store(now, event, out);
     }
 
     /// Emits an event of the saga unless the table says that it comes too late.
     fn emit_if(&mut self, now: Time, id: OrderId, trigger: Trigger, event: Event, out: &mut Output) {
         let order = self.orders.get(id.number()).expect("shards tell of orders that exist");
         match order.answer(trigger) {
-            Answer::Go(_) | Answer::Stay => self.emit(now, event, out),
+            Answer::Go(_) | Answer::Stay => self.emit(now, id, event, out),
             Answer::Void => {}
             Answer::Never => panic!("order {id}: {event:?} cannot happen in {:?}", order.stage),
         }
@@ -426,7 +322,7 @@ impl Shard {
             | Outcome::RefundUnknown { .. } => payment::decide(id, order, outcome),
         };
         match learned {
-            Learned::Event(event) => self.emit(now, event, out),
+            Learned::Event(event) => self.emit(now, id, event, out),
             Learned::TryAgain(timer) => self.try_again(now, id.number(), timer),
             Learned::Nothing => {}
         }
@@ -445,8 +341,8 @@ impl Shard {
         let order = self.orders.get(number).expect("a timer names an order that exists");
         let call = match timer {
             Timer::Deadline => {
-                if matches!(order.answer(Trigger::HoldExpired), Answer::Go(_)) {
-                    self.emit(now, Event::HoldExpired { order: id }, out);
+                if order.can_expire() {
+                    self.emit(now, id, Event::HoldExpired { order: id }, out);
                 }
                 return;
             }
@@ -457,90 +353,74 @@ impl Shard {
         out.effects.extend(call.map(|call| outside(id, order, call)));
     }
 
-    /// Applies and records an event, and all that the services make of it.
-    fn emit(&mut self, now: Time, event: Event, out: &mut Output) {
+    /// Records and applies an event of a saga, and all that the services make of it.
+    fn emit(&mut self, now: Time, id: OrderId, event: Event, out: &mut Output) {
         let mut next = Some(event);
-        let mut more = VecDeque::new();
-        while let Some(event) = next.take().or_else(|| more.pop_front()) {
-            self.apply(now, &event);
-            if let Some(id) = event.saga_order() {
-                next = self.react(now, id, &event, &mut more, out);
-            }
-            out.events.push(event);
+        while let Some(event) = next {
+            let event = out.events.push_mut(event);
+            self.apply(now, event);
+            next = self.react(now, id, event, &mut out.effects);
         }
     }
 
-    /// Lets every service react to an event of a saga; the first new event is returned, others are queued.
-    fn react(
-        &mut self,
-        now: Time,
-        id: OrderId,
-        event: &Event,
-        more: &mut VecDeque<Event>,
-        out: &mut Output,
-    ) -> Option<Event> {
+    /// Lets the services react to an event of a saga, one event at a time: what a service makes of the state of the order,
+    /// and not of this event, it will make of it after the next event too.
+    fn react(&mut self, now: Time, id: OrderId, event: &Event, effects: &mut Vec<Effect>) -> Option<Event> {
         let order = self.orders.get(id.number()).expect("an event of a saga names an order that exists");
-        let calls = [payment::call_after(order, event), notification::call_after(event)];
-        out.effects.extend(calls.into_iter().flatten().map(|call| outside(id, order, call)));
-        let mut events =
-            [inventory::react(id, order, event), payment::react(id, order, event), order::react(id, order)]
-                .into_iter()
-                .flatten();
-        let first = events.next();
-        more.extend(events);
-        let ended = order.stage.is_end() && event.is_end();
-        match event {
-            Event::OrderCreated { deadline, .. } => self.timers.set(*deadline, id.number(), Timer::Deadline),
-            Event::PaymentUnknown { .. } => self.try_again(now, id.number(), Timer::Reconcile),
-            _ if ended => self.tell_waiters(id, out),
-            _ => {}
+        if let Some(call) = payment::call_after(order, event).or_else(|| notification::call_after(event)) {
+            effects.push(outside(id, order, call));
         }
-        first
+        let next = inventory::react(id, order, event)
+            .or_else(|| payment::react(id, order, event))
+            .or_else(|| order::react(id, order));
+        if let Event::PaymentUnknown { .. } = event {
+            self.try_again(now, id.number(), Timer::Reconcile);
+        } else if event.is_end() {
+            self.tell_waiters(id, effects);
+        }
+        next
     }
 
-    fn tell_waiters(&mut self, id: OrderId, out: &mut Output) {
+    fn tell_waiters(&mut self, id: OrderId, effects: &mut Vec<Effect>) {
         for (to, replayed) in self.waiters.take(id.number()) {
             let order = self.orders.get(id.number()).expect("an order that ended exists");
-            out.effects.push(Effect::Reply { to, reply: Reply::Ended { order: Box::new(order.view(id)), replayed } });
+            effects.push(Effect::Reply { to, reply: Reply::Ended { order: Box::new(order.view(id)), replayed } });
         }
     }
 
-    /// Applies and records an event that no service reacts to.
+    /// Records and applies an event that no service reacts to.
     fn store(&mut self, now: Time, event: Event, out: &mut Output) {
-        self.apply(now, &event);
-        out.events.push(event);
+        self.apply(now, out.events.push_mut(event));
     }
 
     fn apply_created(&mut self, id: OrderId, body: &OrderBody, now: Time, deadline: Time) {
         assert!(id == self.orders.next_id(), "order {id} is not the next one of shard {}", self.config.shard);
         let order = self.orders.add(body.clone(), now, deadline);
-        for shard in order.participants() {
-            self.links.tell(shard, Message::Reserve { order: id, body: body.clone(), deadline });
-        }
+        order.shards_awaited().for_each(|shard| self.links.tell(shard, id, What::Reserve));
     }
 
     fn apply_to_order(&mut self, id: OrderId, now: Time, event: &Event) {
         let order = self.orders.get_mut(id.number()).expect("an event names an order that exists");
-        let before = order.stage.status();
+        let before = order.stage;
         order.apply(id, now, event, &mut self.links);
-        let after = order.stage.status();
-        let (total, currency) = (order.total, order.currency);
+        let (after, total, currency) = (order.stage, order.total(), order.currency);
         if before != after {
-            self.orders.by_status[before as usize] -= 1;
-            self.orders.by_status[after as usize] += 1;
+            self.orders.by_status[before.status() as usize] -= 1;
+            self.orders.by_status[after.status() as usize] += 1;
         }
+        let sum: fn(&mut MoneySums) -> &mut u64 = match event {
+            Event::PaymentCompleted { .. } => |sums| &mut sums.charged,
+            Event::RefundCompleted { .. } => |sums| &mut sums.refunded,
+            Event::OrderCompleted { .. } => |sums| &mut sums.completed,
+            _ => return,
+        };
         if let (Some(total), Some(currency)) = (total, currency) {
-            match event {
-                Event::PaymentCompleted { .. } => self.orders.money_of(currency).charged += total,
-                Event::RefundCompleted { .. } => self.orders.money_of(currency).refunded += total,
-                Event::OrderCompleted { .. } => self.orders.money_of(currency).completed += total,
-                _ => {}
-            }
+            *sum(self.orders.money_of(currency)) += total;
         }
     }
 
-    fn tell_home(&mut self, order: OrderId, message: Message) {
-        self.links.tell(order.shard(), message);
+    fn tell_home(&mut self, order: OrderId, what: What) {
+        self.links.tell(order.shard(), order, what);
     }
 }
 

@@ -2,11 +2,9 @@
 
 mod stock;
 
-use smallvec::SmallVec;
-
 use crate::body::OrderBody;
 use crate::event::{Adjustment, Event, HoldLine, HoldLines, Prices, Product, Reason, StockAnswer};
-use crate::ids::{OrderId, ShardId, Time};
+use crate::ids::{Currency, OrderId, ShardId, Time};
 use crate::limits::STOCK_MAX;
 use crate::order::Order;
 use crate::reply::Refusal;
@@ -33,38 +31,41 @@ pub(crate) fn decide_reserve(
     if deadline <= now {
         return refuse(Reason::HoldExpired, None, Prices::new());
     }
-    let Some(lines) = lines_on(stock, shard, body) else {
-        return refuse(Reason::UnknownSku, None, Prices::new());
-    };
-    let prices: Prices = lines.iter().map(|line| stock.item(line.sku).product.unit_price).collect();
-    let first = stock.item(lines[0].sku).product.currency;
-    let one_currency = lines.iter().all(|line| stock.item(line.sku).product.currency == first);
-    let currency = one_currency.then_some(first);
-    if !one_currency || body.currency().is_some_and(|wanted| wanted != first) {
-        return refuse(Reason::CurrencyMismatch, currency, prices);
+    let (mut lines, mut prices) = (HoldLines::new(), Prices::new());
+    let mut currencies: Option<(Currency, bool)> = None;
+    for line in body.raw_lines().filter(|line| line.shard == shard) {
+        let Some(sku) = stock.index_of(line.sku) else {
+            return refuse(Reason::UnknownSku, None, Prices::new());
+        };
+        let item = stock.item(sku);
+        lines.push(HoldLine { sku, quantity: line.quantity });
+        prices.push(item.unit_price);
+        let (first, same) = currencies.unwrap_or((item.currency, true));
+        currencies = Some((first, same && item.currency == first));
+    }
+    let (first, same) = currencies.expect("a shard is asked for lines that live on it");
+    if !same || body.currency().is_some_and(|wanted| wanted != first) {
+        return refuse(Reason::CurrencyMismatch, same.then_some(first), prices);
     }
     if !all_available(stock, &lines) {
-        return refuse(Reason::InsufficientStock, currency, prices);
+        return refuse(Reason::InsufficientStock, Some(first), prices);
     }
     Event::StockReserved { order, lines, currency: first, prices }
 }
 
 /// The lines of an order that live on `shard`; `None` when a SKU is unknown.
 pub(crate) fn lines_on(stock: &Stock, shard: ShardId, body: &OrderBody) -> Option<HoldLines> {
-    let mine = body.lines().filter(|line| line.shard == shard);
+    let mine = body.raw_lines().filter(|line| line.shard == shard);
     mine.map(|line| stock.index_of(line.sku).map(|sku| HoldLine { sku, quantity: line.quantity })).collect()
 }
 
 /// The same SKU on several lines is checked as a sum.
-fn all_available(stock: &Stock, lines: &HoldLines) -> bool {
-    let mut sums: SmallVec<[(u32, u64); 4]> = SmallVec::new();
-    for line in lines {
-        match sums.iter_mut().find(|(sku, _)| *sku == line.sku) {
-            Some((_, sum)) => *sum += u64::from(line.quantity),
-            None => sums.push((line.sku, u64::from(line.quantity))),
-        }
-    }
-    sums.iter().all(|(sku, sum)| stock.item(*sku).units.is_some_and(|units| units.available >= *sum))
+fn all_available(stock: &Stock, lines: &[HoldLine]) -> bool {
+    lines.iter().enumerate().all(|(index, line)| {
+        let same = lines[..=index].iter().filter(|earlier| earlier.sku == line.sku);
+        let wanted: u64 = same.map(|line| u64::from(line.quantity)).sum();
+        stock.item(line.sku).units().is_some_and(|units| units.available >= wanted)
+    })
 }
 
 /// Decides on a release: the hold ends, or a tombstone keeps it from ever beginning.
@@ -99,7 +100,7 @@ pub(crate) fn decide_adjustment(stock: &Stock, adjustment: &Adjustment) -> Adjus
     let Some(item) = stock.find(&adjustment.sku) else {
         return Adjusting::Refused(Refusal::NotFound);
     };
-    let units = item.units.unwrap_or_default();
+    let units = item.units().copied().unwrap_or_default();
     if units.available.checked_add_signed(adjustment.delta).is_none() {
         return Adjusting::New(Event::AdjustmentRefused { adjustment: adjustment.clone() });
     }
@@ -111,7 +112,7 @@ pub(crate) fn decide_adjustment(stock: &Stock, adjustment: &Adjustment) -> Adjus
 
 /// Decides on a product: `None` when it is there already, just so.
 pub(crate) fn decide_product(stock: &Stock, product: &Product) -> Option<Event> {
-    let known = stock.find(&product.sku).is_some_and(|item| item.product == *product);
+    let known = stock.find(&product.sku).is_some_and(|item| item.product() == *product);
     (!known).then(|| Event::ProductPut { product: product.clone() })
 }
 

@@ -4,31 +4,40 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use foldhash::quality::FixedState;
+use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashTable};
+use smallvec::SmallVec;
 
 use crate::digest::Digest;
 use crate::event::{Adjustment, HoldLines, Product};
-use crate::ids::{OrderId, Time};
+use crate::ids::{Currency, OrderId, Time};
 use crate::reply::{InventoryView, ProductView, StockSums};
 
-/// One SKU.
+/// One SKU in two cache lines: what a reserve compares, and the units, which the sale needs alone.
 #[derive(Debug)]
+#[repr(C, align(128))]
 pub(crate) struct Item {
-    pub(crate) product: Product,
+    /// Most SKUs are short: comparing one follows no pointer.
+    sku: SmallVec<[u8; 36]>,
+    pub(crate) unit_price: u64,
+    pub(crate) currency: Currency,
+    /// Whether stock was opened or adjusted; until then `units` is all zero.
+    is_stocked: bool,
     version: u32,
-    /// `None` until stock is opened or adjusted for the first time.
-    pub(crate) units: Option<Units>,
+    units: Units,
+    name: Box<str>,
 }
+
+const _: () = assert!(size_of::<Item>() == 128 && core::mem::offset_of!(Item, units) == 64);
 
 /// Units of one SKU: `adjusted = available + reserved + sold`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Units {
-    pub(crate) adjusted: u64,
     pub(crate) available: u64,
     pub(crate) reserved: u64,
     pub(crate) sold: u64,
     version: u64,
+    pub(crate) adjusted: u64,
 }
 
 /// An adjustment that was decided, with the answer that every retry gets.
@@ -39,15 +48,23 @@ pub(crate) struct Adjusted {
     pub(crate) units: Option<Units>,
 }
 
+/// An entry of an index: 32 bits of hash, so that growing does not touch what is indexed, and a place in a list.
+type Entry = (u32, u32);
+
+/// From the hash in an entry to one that fills a word, as the table wants it.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
 #[derive(Debug)]
 pub(crate) struct Stock {
     items: Vec<Item>,
-    by_sku: HashTable<(u64, u32)>,
+    by_sku: HashTable<Entry>,
     holds: HashMap<OrderId, HoldLines, FixedState>,
     /// Orders whose reserve is refused until the time: their release came first.
     tombstones: BTreeMap<OrderId, Time>,
     adjustments: Vec<Adjusted>,
-    by_key: HashTable<(u64, u32)>,
+    by_key: HashTable<Entry>,
     hasher: FixedState,
 }
 
@@ -65,10 +82,10 @@ impl Stock {
         }
     }
 
-    pub(crate) fn index_of(&self, sku: &str) -> Option<u32> {
-        let hash = self.hash(&[sku.as_bytes()]);
-        let same = |entry: &(u64, u32)| entry.0 == hash && *self.items[entry.1 as usize].product.sku == *sku;
-        self.by_sku.find(hash, same).map(|entry| entry.1)
+    pub(crate) fn index_of(&self, sku: &[u8]) -> Option<u32> {
+        let hash = self.hash(&[sku]);
+        let same = |entry: &Entry| entry.0 == hash && self.items[entry.1 as usize].sku[..] == *sku;
+        self.by_sku.find(spread(hash), same).map(|entry| entry.1)
     }
 
     pub(crate) fn item(&self, index: u32) -> &Item {
@@ -80,7 +97,7 @@ impl Stock {
     }
 
     pub(crate) fn find(&self, sku: &str) -> Option<&Item> {
-        self.index_of(sku).map(|index| self.item(index))
+        self.index_of(sku.as_bytes()).map(|index| self.item(index))
     }
 
     pub(crate) fn hold_of(&self, order: OrderId) -> Option<&HoldLines> {
@@ -99,26 +116,28 @@ impl Stock {
     /// The adjustment that was decided under the same key for the same caller and SKU.
     pub(crate) fn adjusted_before(&self, adjustment: &Adjustment) -> Option<&Adjusted> {
         let hash = self.hash_of_key(adjustment);
-        let same = |entry: &(u64, u32)| {
+        let same = |entry: &Entry| {
             let known = &self.adjustments[entry.1 as usize].adjustment;
             entry.0 == hash
                 && (&known.subject, &known.sku, &known.key) == (&adjustment.subject, &adjustment.sku, &adjustment.key)
         };
-        self.by_key.find(hash, same).map(|entry| &self.adjustments[entry.1 as usize])
+        self.by_key.find(spread(hash), same).map(|entry| &self.adjustments[entry.1 as usize])
     }
 
     pub(crate) fn apply_product(&mut self, product: &Product) {
-        match self.index_of(&product.sku) {
+        match self.index_of(product.sku.as_bytes()) {
             Some(index) => {
                 let item = &mut self.items[index as usize];
-                item.product = product.clone();
+                item.name = product.name.clone();
+                item.unit_price = product.unit_price;
+                item.currency = product.currency;
                 item.version += 1;
             }
             None => {
                 let hash = self.hash(&[product.sku.as_bytes()]);
                 let index = u32::try_from(self.items.len()).expect("a shard has fewer than 2^32 SKUs");
-                self.by_sku.insert_unique(hash, (hash, index), |entry| entry.0);
-                self.items.push(Item { product: product.clone(), version: 1, units: None });
+                self.by_sku.insert_unique(spread(hash), (hash, index), |entry| spread(entry.0));
+                self.items.push(Item::new(product));
             }
         }
     }
@@ -126,7 +145,7 @@ impl Stock {
     pub(crate) fn apply_adjustment(&mut self, adjustment: &Adjustment) {
         self.apply_delta(&adjustment.sku, adjustment.delta);
         let units = self.find(&adjustment.sku).expect("an adjusted SKU is known").units;
-        self.remember(adjustment, units);
+        self.remember(adjustment, Some(units));
     }
 
     pub(crate) fn apply_refused_adjustment(&mut self, adjustment: &Adjustment) {
@@ -143,7 +162,7 @@ impl Stock {
             units.available = less(units.available, line.quantity);
             units.reserved += u64::from(line.quantity);
         }
-        let before = self.holds.insert(order, lines.clone());
+        let before = self.holds.insert(order, HoldLines::from_slice(lines));
         assert!(before.is_none(), "order {order} holds stock twice on one shard");
     }
 
@@ -179,7 +198,7 @@ impl Stock {
 
     pub(crate) fn sums(&self) -> StockSums {
         let mut sums = StockSums::default();
-        for units in self.items.iter().filter_map(|item| item.units) {
+        for units in self.items.iter().map(|item| item.units) {
             sums.adjusted += units.adjusted;
             sums.available += units.available;
             sums.reserved += units.reserved;
@@ -190,15 +209,14 @@ impl Stock {
 
     pub(crate) fn digest(&self, digest: &mut Digest) {
         for item in &self.items {
-            digest.bytes(item.product.sku.as_bytes());
-            digest.bytes(item.product.name.as_bytes());
-            digest.bytes(item.product.currency.as_str().as_bytes());
-            digest.word(item.product.unit_price);
-            digest.word(u64::from(item.version));
-            if let Some(units) = item.units {
-                for word in [units.adjusted, units.available, units.reserved, units.sold, units.version] {
-                    digest.word(word);
-                }
+            digest.bytes(&item.sku);
+            digest.bytes(item.name.as_bytes());
+            digest.bytes(&item.currency.bytes());
+            digest.word(item.unit_price);
+            digest.word(u64::from(item.version) << 1 | u64::from(item.is_stocked));
+            let units = &item.units;
+            for word in [units.adjusted, units.available, units.reserved, units.sold, units.version] {
+                digest.word(word);
             }
         }
         let mut holds: Vec<_> = self.holds.iter().collect();
@@ -219,8 +237,10 @@ impl Stock {
     }
 
     fn apply_delta(&mut self, sku: &str, delta: i64) {
-        let index = self.index_of(sku).expect("stock belongs to a product");
-        let units = self.items[index as usize].units.get_or_insert_default();
+        let index = self.index_of(sku.as_bytes()).expect("stock belongs to a product");
+        let item = &mut self.items[index as usize];
+        item.is_stocked = true;
+        let units = &mut item.units;
         let add = |count: u64| count.checked_add_signed(delta).expect("checked before the adjustment was decided");
         units.adjusted = add(units.adjusted);
         units.available = add(units.available);
@@ -230,7 +250,7 @@ impl Stock {
     fn remember(&mut self, adjustment: &Adjustment, units: Option<Units>) {
         let hash = self.hash_of_key(adjustment);
         let index = u32::try_from(self.adjustments.len()).expect("a shard keeps fewer than 2^32 adjustments");
-        self.by_key.insert_unique(hash, (hash, index), |entry| entry.0);
+        self.by_key.insert_unique(spread(hash), (hash, index), |entry| spread(entry.0));
         self.adjustments.push(Adjusted { adjustment: adjustment.clone(), units });
     }
 
@@ -240,23 +260,23 @@ impl Stock {
     }
 
     fn units_mut(&mut self, index: u32) -> &mut Units {
-        let units = self.items[index as usize].units.as_mut().expect("only a SKU with stock is held");
+        let units = &mut self.items[index as usize].units;
         units.version += 1;
         units
     }
 
-    fn hash_of_key(&self, adjustment: &Adjustment) -> u64 {
+    fn hash_of_key(&self, adjustment: &Adjustment) -> u32 {
         self.hash(&[adjustment.subject.as_bytes(), adjustment.sku.as_bytes(), adjustment.key.as_bytes()])
     }
 
-    fn hash(&self, parts: &[&[u8]]) -> u64 {
+    fn hash(&self, parts: &[&[u8]]) -> u32 {
         use core::hash::{BuildHasher, Hasher};
         let mut hasher = self.hasher.build_hasher();
         for part in parts {
             hasher.write(part);
             hasher.write_u8(0xff);
         }
-        hasher.finish()
+        hasher.finish() as u32
     }
 }
 
@@ -265,12 +285,42 @@ fn less(count: u64, quantity: u32) -> u64 {
 }
 
 impl Item {
+    fn new(product: &Product) -> Item {
+        Item {
+            sku: SmallVec::from_slice(product.sku.as_bytes()),
+            unit_price: product.unit_price,
+            currency: product.currency,
+            is_stocked: false,
+            version: 1,
+            units: Units::default(),
+            name: product.name.clone(),
+        }
+    }
+
+    fn sku(&self) -> &str {
+        core::str::from_utf8(&self.sku).expect("made of text")
+    }
+
+    /// `None` until stock is opened or adjusted for the first time.
+    pub(crate) fn units(&self) -> Option<&Units> {
+        self.is_stocked.then_some(&self.units)
+    }
+
+    pub(crate) fn product(&self) -> Product {
+        Product {
+            sku: self.sku().into(),
+            name: self.name.clone(),
+            unit_price: self.unit_price,
+            currency: self.currency,
+        }
+    }
+
     pub(crate) fn view(&self) -> ProductView {
-        ProductView { product: self.product.clone(), version: self.version }
+        ProductView { product: self.product(), version: self.version }
     }
 
     pub(crate) fn inventory(&self) -> InventoryView {
-        self.units.unwrap_or_default().view(self.product.sku.clone())
+        self.units.view(self.sku().into())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The order service: places orders, cancels them, and concludes their sagas when the others have done their part.
 
+mod index;
 mod list;
 mod state;
 mod store;
@@ -27,16 +28,16 @@ pub(crate) enum Placing {
 }
 
 /// Decides on a request to place an order: the key first, so that a retry gets its answer even from a full shard.
-pub(crate) fn decide(orders: &Orders, body: &OrderBody, now: Time, hold_ttl_micros: u64) -> Placing {
-    if let Some(number) = orders.with_key_of(body) {
+pub(crate) fn decide(orders: &Orders, body: OrderBody, now: Time, hold_ttl_micros: u64) -> Placing {
+    if let Some(number) = orders.with_key_of(&body) {
         let known = orders.get(number).expect("an index names orders that exist");
-        return if known.body == *body { Placing::Replay(number) } else { Placing::Refused(Refusal::KeyReused) };
+        return if known.body == body { Placing::Replay(number) } else { Placing::Refused(Refusal::KeyReused) };
     }
     if orders.open_count() >= OPEN_ORDERS_MAX as u64 {
         return Placing::Refused(Refusal::Overloaded);
     }
     let deadline = now.after_micros(hold_ttl_micros);
-    Placing::New(Event::OrderCreated { order: orders.next_id(), body: body.clone(), deadline })
+    Placing::New(Event::OrderCreated { order: orders.next_id(), body, deadline })
 }
 
 /// What a request to cancel comes to; `Ok(None)` when it changes nothing.
@@ -61,14 +62,14 @@ pub(crate) fn decide_cancel(
 pub(crate) fn may_see(order: &Order, reader: &Reader) -> bool {
     match reader {
         Reader::Admin => true,
-        Reader::Subject(subject) => order.body.subject() == &**subject,
+        Reader::Subject(subject) => order.body.subject_bytes() == subject.as_bytes(),
     }
 }
 
 /// Concludes the saga when everything that its stage waits for is there.
 pub(crate) fn react(id: OrderId, order: &Order) -> Option<Event> {
     let restored = order.awaiting == 0;
-    let money_back = order.money_kept() == 0 && order.refunds_done();
+    let money_back = order.money_is_back();
     match order.stage {
         Stage::Rejecting if restored => Some(Event::OrderRejected { order: id }),
         Stage::Expiring if restored => Some(Event::OrderExpired { order: id }),

@@ -1,42 +1,43 @@
 //! One order: its body and where its saga is. Changes in [`Order::apply`] only.
 
-use smallvec::SmallVec;
-
 use crate::body::OrderBody;
 use crate::digest::Digest;
 use crate::event::{Event, Prices, Reason, StockAnswer};
 use crate::ids::{Currency, OrderId, ShardId, Time};
-use crate::links::Links;
-use crate::message::Message;
+use crate::limits::LINES_MAX;
+use crate::links::{Links, What};
 use crate::reply::{OrderView, Status};
 use crate::saga::{Answer, Stage, Trigger, answer};
 
-/// A price that is not known yet.
-const PRICE_UNKNOWN: u64 = u64::MAX;
+/// A price or a total that is not known yet.
+const UNKNOWN: u64 = u64::MAX;
 
-/// The stock shards of an order, in the order of their first lines. A participant's place in it is its bit in the sets below.
-pub(crate) type Participants = SmallVec<[ShardId; 4]>;
+/// Stock shards of an order, each by the bit of its first line.
+pub(crate) type Participants = u64;
 
+/// The body is shared and immutable; all the rest is here, and small, because every event of a saga touches it.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
     pub(crate) body: OrderBody,
     pub(crate) created_at: Time,
     pub(crate) updated_at: Time,
     pub(crate) deadline: Time,
-    pub(crate) total: Option<u64>,
+    /// The number of the order before this one whose customer has the same hash, plus 1; 0 for the first.
+    pub(crate) previous: u64,
+    total: u64,
+    /// One a line.
+    prices: Prices,
+    /// All stock shards of the order.
+    participants: Participants,
+    /// Those whose answer is awaited.
+    pub(crate) awaiting: Participants,
+    /// Those that refused.
+    refused: Participants,
+    pub(crate) version: u32,
     pub(crate) currency: Option<Currency>,
     pub(crate) stage: Stage,
     /// Why it ended badly or is about to; the end is the one that belongs to it.
     pub(crate) reason: Option<Reason>,
-    pub(crate) version: u32,
-    /// One a line.
-    pub(crate) prices: Prices,
-    /// Participants whose answer is awaited.
-    pub(crate) awaiting: u64,
-    /// Participants that hold lines.
-    held: u64,
-    /// Participants that refused.
-    refused: u64,
     /// The gravest refusal of a participant.
     pub(crate) refusal: Option<Reason>,
     /// Whether participants named different currencies.
@@ -53,29 +54,31 @@ pub(crate) struct Order {
     pub(crate) refunded: u8,
     /// Whether the customer is yet to be told of the end.
     pub(crate) notify: bool,
-    /// The number of the customer's order before this one, plus 1; 0 for the first.
-    pub(crate) previous: u64,
     /// How often the call under way has been tried again. Not state.
     pub(crate) tries: u8,
 }
 
+const _: () = assert!(size_of::<Order>() <= 128, "an order is two cache lines");
+
 impl Order {
     pub(crate) fn new(body: OrderBody, now: Time, deadline: Time, previous: u64) -> Order {
-        let prices = smallvec::smallvec![PRICE_UNKNOWN; body.line_count()];
-        let mut order = Order {
+        let prices = Prices::from_elem(UNKNOWN, body.line_count());
+        let participants = participants_of(&body);
+        Order {
             body,
             created_at: now,
             updated_at: now,
             deadline,
-            total: None,
+            previous,
+            total: UNKNOWN,
+            prices,
+            participants,
+            awaiting: participants,
+            refused: 0,
+            version: 1,
             currency: None,
             stage: Stage::Reserving,
             reason: None,
-            version: 1,
-            prices,
-            awaiting: 0,
-            held: 0,
-            refused: 0,
             refusal: None,
             currencies_differ: false,
             attempt: 0,
@@ -85,21 +88,24 @@ impl Order {
             refunding: 0,
             refunded: 0,
             notify: false,
-            previous,
             tries: 0,
-        };
-        order.awaiting = all_of(&order.participants());
-        order
+        }
     }
 
-    pub(crate) fn participants(&self) -> Participants {
-        let mut participants = Participants::new();
-        for line in self.body.lines() {
-            if !participants.contains(&line.shard) {
-                participants.push(line.shard);
-            }
-        }
-        participants
+    /// Minor units, once known.
+    pub(crate) fn total(&self) -> Option<u64> {
+        (self.total != UNKNOWN).then_some(self.total)
+    }
+
+    /// The stock shards whose answer is awaited, in the order of their first lines.
+    pub(crate) fn shards_awaited(&self) -> impl Iterator<Item = ShardId> {
+        let lines = self.body.raw_lines().enumerate();
+        lines.filter(|(index, _)| self.awaiting & (1 << index) != 0).map(|(_, line)| line.shard)
+    }
+
+    /// Whether the end of the hold would still change anything.
+    pub(crate) fn can_expire(&self) -> bool {
+        matches!(self.answer(Trigger::HoldExpired), Answer::Go(_))
     }
 
     /// Whether the money of attempt `attempt` is there and not asked back.
@@ -107,9 +113,9 @@ impl Order {
         self.charged & !self.refunding
     }
 
-    /// Whether all money that was asked back is back.
-    pub(crate) fn refunds_done(&self) -> bool {
-        self.refunding == self.refunded
+    /// Whether all money that was taken is back.
+    pub(crate) fn money_is_back(&self) -> bool {
+        self.money_kept() == 0 && self.refunding == self.refunded
     }
 
     /// What the table says to an event that the outside or another shard may cause.
@@ -134,6 +140,9 @@ impl Order {
             Answer::Void | Answer::Never => panic!("order {order}: {event:?} cannot happen in {before:?}"),
         };
         self.note(event);
+        if after == before {
+            return;
+        }
         self.enter(order, before, after, links);
         self.stage = after;
         if after.status() != before.status() {
@@ -185,12 +194,12 @@ impl Order {
         match event {
             Event::StockAnswered { shard, answer, .. } => self.note_answer(*shard, answer),
             Event::InventoryReserved { total, currency, .. } => {
-                self.total = Some(*total);
+                self.total = *total;
                 self.currency = Some(*currency);
             }
             Event::InventoryRejected { reason, total, .. } => {
                 self.reason = Some(*reason);
-                self.total = *total;
+                self.total = total.unwrap_or(UNKNOWN);
             }
             Event::PaymentRequested { attempt, .. } => {
                 self.attempt = *attempt;
@@ -229,49 +238,32 @@ impl Order {
     fn note_answer(&mut self, shard: ShardId, answer: &StockAnswer) {
         let bit = self.bit_of_participant(shard);
         self.awaiting &= !bit;
-        match answer.refusal {
-            None => self.held |= bit,
-            Some(reason) => {
-                self.refused |= bit;
-                self.refusal = Some(self.refusal.map_or(reason, |known| known.min(reason)));
-            }
+        if let Some(reason) = answer.refusal {
+            self.refused |= bit;
+            self.refusal = Some(self.refusal.map_or(reason, |known| known.min(reason)));
         }
         if answer.currency.is_some() {
             self.currencies_differ |= self.currency.is_some() && self.currency != answer.currency;
             self.currency = self.currency.or(answer.currency);
         }
         let mut prices = answer.prices.iter();
-        for (line, price) in self.body.lines().zip(&mut self.prices) {
+        for (line, price) in self.body.raw_lines().zip(&mut self.prices) {
             if line.shard == shard {
-                *price = prices.next().copied().unwrap_or(PRICE_UNKNOWN);
+                *price = prices.next().copied().unwrap_or(UNKNOWN);
             }
         }
     }
 
     /// What the change of stage asks of the stock shards.
     fn enter(&mut self, order: OrderId, before: Stage, after: Stage, links: &mut Links) {
-        if before == after {
-            return;
-        }
-        let participants = self.participants();
         match after {
-            Stage::Rejecting => self.ask_back(order, self.held, &participants, links),
-            Stage::Failing => self.ask_back(order, all_of(&participants), &participants, links),
-            Stage::Selling => {
-                self.awaiting = all_of(&participants);
-                participants.iter().for_each(|shard| links.tell(*shard, Message::Sell { order }));
-            }
-            Stage::Cancelling if before == Stage::Selling => {
-                self.awaiting = all_of(&participants);
-                for shard in &participants {
-                    links.tell(*shard, Message::Return { order, body: self.body.clone() });
-                }
-            }
+            Stage::Selling => self.ask(self.participants, order, What::Sell, links),
+            Stage::Cancelling if before == Stage::Selling => self.ask(self.participants, order, What::Return, links),
             // Asked back when the payment failed.
             Stage::Cancelling if before == Stage::Failing => {}
             // Whoever has refused holds nothing; whoever has not answered may.
-            Stage::Cancelling | Stage::Expiring => {
-                self.ask_back(order, all_of(&participants) & !self.refused, &participants, links);
+            Stage::Rejecting | Stage::Expiring | Stage::Failing | Stage::Cancelling => {
+                self.ask(self.participants & !self.refused, order, What::Release, links);
             }
             Stage::Reserving
             | Stage::Charging
@@ -285,31 +277,27 @@ impl Order {
         }
     }
 
-    fn ask_back(&mut self, order: OrderId, from: u64, participants: &Participants, links: &mut Links) {
-        self.awaiting = from;
-        for (place, shard) in participants.iter().enumerate() {
-            if from & (1 << place) != 0 {
-                links.tell(*shard, Message::Release { order, deadline: self.deadline });
-            }
-        }
+    fn ask(&mut self, whom: Participants, order: OrderId, what: What, links: &mut Links) {
+        self.awaiting = whom;
+        self.shards_awaited().for_each(|shard| links.tell(shard, order, what.clone()));
     }
 
-    fn bit_of_participant(&self, shard: ShardId) -> u64 {
-        let place = self.participants().iter().position(|known| *known == shard);
-        1 << place.expect("only participants of an order answer for it")
+    fn bit_of_participant(&self, shard: ShardId) -> Participants {
+        let first_line = self.body.raw_lines().position(|line| line.shard == shard);
+        1 << first_line.expect("only participants of an order answer for it")
     }
 
     /// The sum of all lines, when every price is known.
     pub(crate) fn total_known(&self) -> Option<u64> {
-        self.body.lines().zip(&self.prices).try_fold(0_u64, |sum, (line, price)| {
-            let price = (*price != PRICE_UNKNOWN).then_some(*price)?;
+        self.body.raw_lines().zip(&self.prices).try_fold(0_u64, |sum, (line, price)| {
+            let price = (*price != UNKNOWN).then_some(*price)?;
             sum.checked_add(price.checked_mul(u64::from(line.quantity))?)
         })
     }
 
     pub(crate) fn view(&self, order: OrderId) -> OrderView {
         let status = self.stage.status();
-        let shown = self.total.filter(|_| status != Status::Pending);
+        let shown = self.total().filter(|_| status != Status::Pending);
         OrderView {
             order,
             body: self.body.clone(),
@@ -330,9 +318,8 @@ impl Order {
             self.created_at.0,
             self.updated_at.0,
             self.deadline.0,
-            self.total.map_or(u64::MAX, |total| total),
+            self.total,
             self.awaiting,
-            self.held,
             self.refused,
             self.previous,
             u64::from(self.version),
@@ -347,15 +334,27 @@ impl Order {
             self.charged,
             self.refunding,
             self.refunded,
-            u8::from(self.settled) | u8::from(self.unknown) << 1 | u8::from(self.notify) << 2,
+            u8::from(self.settled)
+                | u8::from(self.unknown) << 1
+                | u8::from(self.notify) << 2
+                | u8::from(self.currencies_differ) << 3,
         ];
         digest.word(u64::from_le_bytes(small));
+        self.currency.iter().for_each(|currency| digest.bytes(&currency.bytes()));
         self.prices.iter().for_each(|price| digest.word(*price));
     }
 }
 
-fn all_of(participants: &Participants) -> u64 {
-    if participants.len() == 64 { u64::MAX } else { (1 << participants.len()) - 1 }
+fn participants_of(body: &OrderBody) -> Participants {
+    let mut shards = [ShardId(0); LINES_MAX];
+    let mut participants = 0;
+    for (index, line) in body.raw_lines().enumerate() {
+        if !shards[..index].contains(&line.shard) {
+            participants |= 1 << index;
+        }
+        shards[index] = line.shard;
+    }
+    participants
 }
 
 /// The bit of a 1-based attempt.

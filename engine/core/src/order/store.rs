@@ -2,9 +2,9 @@
 
 use alloc::collections::BTreeMap;
 
-use foldhash::quality::FixedState;
-use hashbrown::HashTable;
+use foldhash::fast::FixedState;
 
+use super::index::Index;
 use super::state::Order;
 use crate::body::OrderBody;
 use crate::digest::Digest;
@@ -12,17 +12,15 @@ use crate::ids::{Currency, OrderId, ShardId, Time};
 use crate::pages::Pages;
 use crate::reply::{MoneySums, Status};
 
-/// An entry of an index: the hash, so that growing does not touch the orders, and the number of an order.
-type Entry = (u64, u64);
-
 #[derive(Debug)]
 pub(crate) struct Orders {
     shard: ShardId,
     list: Pages<Order>,
     /// Subject, customer and idempotency key.
-    keys: HashTable<Entry>,
-    /// Customer to the newest order; each order names the one before.
-    customers: HashTable<Entry>,
+    keys: Index,
+    /// Hash of a customer to the newest order with it; each order names the one before. Whoever walks such a chain compares
+    /// the customers, so that placing an order need not touch an older one.
+    customers: Index,
     hasher: FixedState,
     pub(crate) by_status: [u64; Status::ALL.len()],
     pub(crate) money: BTreeMap<Currency, MoneySums>,
@@ -33,8 +31,8 @@ impl Orders {
         Orders {
             shard,
             list: Pages::default(),
-            keys: HashTable::new(),
-            customers: HashTable::new(),
+            keys: Index::new(),
+            customers: Index::new(),
             hasher: FixedState::with_seed(seed),
             by_status: [0; Status::ALL.len()],
             money: BTreeMap::new(),
@@ -63,44 +61,28 @@ impl Orders {
 
     /// Orders whose saga has not ended.
     pub(crate) fn open_count(&self) -> u64 {
-        Status::ALL.iter().filter(|status| !status.is_end()).map(|status| self.by_status[*status as usize]).sum()
+        let ended = Status::ALL.into_iter().filter(|status| status.is_end());
+        self.list.len() - ended.map(|status| self.by_status[status as usize]).sum::<u64>()
     }
 
     /// The order that was placed under the same key by the same caller for the same customer.
     pub(crate) fn with_key_of(&self, body: &OrderBody) -> Option<u64> {
-        let hash = self.hash_of_scope(body);
-        let same = |entry: &Entry| entry.0 == hash && self.order(entry.1).body.scope() == body.scope();
-        self.keys.find(hash, same).map(|entry| entry.1)
+        self.keys.find(self.hash_of_scope(body), |number| self.order(number).body.scope() == body.scope())
     }
 
-    /// The newest order of a customer.
+    /// The newest order of a customer, or of another one with the same hash.
     pub(crate) fn newest_of(&self, customer: &str) -> Option<u64> {
-        let hash = self.hash(customer.as_bytes(), &[]);
-        let same = |entry: &Entry| entry.0 == hash && self.order(entry.1).body.customer() == customer;
-        self.customers.find(hash, same).map(|entry| entry.1)
+        self.customers.find(self.hash(customer.as_bytes(), &[]), |_| true)
     }
 
     /// Part of `apply`: a new order, by the dense next number.
-    pub(crate) fn add(&mut self, body: OrderBody, now: Time, deadline: Time) -> &mut Order {
+    pub(crate) fn add(&mut self, body: OrderBody, now: Time, deadline: Time) -> &Order {
         let number = self.list.len();
-        let key_hash = self.hash_of_scope(&body);
-        self.keys.insert_unique(key_hash, (key_hash, number), |entry| entry.0);
-        let customer_hash = self.hash(body.customer().as_bytes(), &[]);
-        let list = &self.list;
-        let same = |entry: &Entry| {
-            let known = list.get(entry.1).expect("an index names orders that exist");
-            entry.0 == customer_hash && known.body.customer() == body.customer()
-        };
-        let previous = match self.customers.find_mut(customer_hash, same) {
-            Some(entry) => core::mem::replace(&mut entry.1, number) + 1,
-            None => {
-                self.customers.insert_unique(customer_hash, (customer_hash, number), |entry| entry.0);
-                0
-            }
-        };
-        self.list.push(Order::new(body, now, deadline, previous));
+        self.keys.insert(self.hash_of_scope(&body), number);
+        let customer_hash = self.hash(body.customer_bytes(), &[]);
+        let previous = self.customers.replace(customer_hash, number).map_or(0, |previous| previous + 1);
         self.by_status[Status::Pending as usize] += 1;
-        self.list.get_mut(number).expect("just added")
+        self.list.push(Order::new(body, now, deadline, previous))
     }
 
     pub(crate) fn money_of(&mut self, currency: Currency) -> &mut MoneySums {

@@ -20,8 +20,10 @@ fn every_way_out_of_a_saga() {
     let unknown = [(a, 1), ("nowhere", 1)];
     let same = [(a, 6), (a, 5)];
     let fits = [(a, 6), (a, 4)];
+    /// Name, order, status, reason, total, units of the first SKU.
+    type Case<'a> = (&'a str, Ask<'a>, Status, Option<Reason>, Option<u64>, (u64, u64, u64));
     #[rustfmt::skip]
-    let cases: &[(&str, Ask, Status, Option<Reason>, Option<u64>, (u64, u64, u64))] = &[
+    let cases: &[Case<'_>] = &[
         ("completes", base.clone(), Status::Completed, None, Some(3_000), (8, 0, 2)),
         ("declined", Ask { token: "tok_decline", ..base.clone() }, Status::PaymentFailed, Some(Reason::Declined), Some(3_000), (10, 0, 0)),
         ("unknown, then found charged", Ask { token: "tok_timeout", ..base.clone() }, Status::Completed, None, Some(3_000), (8, 0, 2)),
