@@ -1,6 +1,7 @@
 //! Black-box tests: the real binary, started as its users start it, and raw bytes over real sockets.
 
 mod answer;
+mod architecture;
 mod bad_input;
 mod binary;
 mod client;
