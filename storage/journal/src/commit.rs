@@ -40,10 +40,12 @@ impl<D: Driver> JournalCommit<D> {
     /// When the segment cannot be made, for example because the run's number has been used.
     ///
     /// # Panics
-    /// When the length of a segment is no multiple of [`BLOCK_BYTES`] or has no room for header and a frame.
+    /// When a length of segments is no multiple of [`BLOCK_BYTES`] or has no room for header and a frame.
     pub async fn open(driver: D, options: JournalOptions) -> Result<JournalCommit<D>, CommitError> {
-        assert!(options.segment_bytes.is_multiple_of(BLOCK_BYTES as u64), "a segment has whole blocks");
-        assert!(options.segment_bytes > SEGMENT_HEADER_BYTES_MAX as u64, "a segment has room for a frame");
+        for bytes in [options.first_segment_bytes, options.segment_bytes] {
+            assert!(bytes.is_multiple_of(BLOCK_BYTES as u64), "a segment has whole blocks");
+            assert!(bytes > SEGMENT_HEADER_BYTES_MAX as u64, "a segment has room for a frame");
+        }
         let previous = options.identity.seed(options.segment_name(0));
         let end = End { number: 1, previous, segment: 0, offset: options.frames_offset(0), marked: true };
         let writer = Writer::open(driver, options).await?;
@@ -59,7 +61,7 @@ impl<D: Driver> JournalCommit<D> {
             let source = io::Error::new(io::ErrorKind::FileTooLarge, text);
             return Err(self.writer.fail(CommitError { action: "sealing a journal frame", source }));
         }
-        if self.end.offset + length > options.segment_bytes {
+        if self.end.offset + length > options.segment_bytes_of(self.end.segment) {
             self.end.segment += 1;
             self.end.offset = options.frames_offset(self.end.segment);
         }

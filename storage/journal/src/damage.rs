@@ -7,7 +7,8 @@ use orderlane_core::{Sequence, ShardId};
 use crate::segment::SegmentName;
 use crate::wire::Malformed;
 
-/// Bytes of a journal that cannot be what was written, or a part of it that is missing. Nothing was changed on disk.
+/// Bytes of a journal that cannot be what was written, or a part of it that is missing. Nothing was changed on disk; a start has
+/// at most removed segments without a written byte before, see [`SegmentFiles::prepare`](crate::SegmentFiles::prepare).
 #[derive(Debug)]
 pub struct Damage {
     /// The segment.

@@ -11,6 +11,7 @@ use crate::damage::Damage;
 use crate::export::export_frame;
 use crate::recovery::{Recovered, Recovery};
 use crate::segment::{Identity, SegmentName};
+use crate::unused::unused_segments;
 use crate::walk::{SegmentState, Walk};
 
 /// Why the files of a journal were not read.
@@ -99,23 +100,33 @@ impl SegmentFiles {
         Ok(SegmentFiles { directory: directory.to_owned(), names })
     }
 
-    /// For a start: removes segments whose filling was never finished, lists the others, and makes durable what will be read.
-    /// Pages that only the cache holds would otherwise be recovered, built upon, and lost.
+    /// For a start, with no other process in the directory: removes segments whose filling was never finished, lists the
+    /// others, makes durable what will be read, and removes of the runs before what was prepared and never used. Pages that only
+    /// the cache holds would otherwise be recovered, built upon, and lost.
     ///
     /// # Errors
-    /// As [`SegmentFiles::list`], and when a sync fails: then nothing may be read.
+    /// As [`SegmentFiles::list`], and when a file cannot be read or removed or a sync fails: then nothing may be read.
     pub fn prepare(directory: &Path) -> Result<SegmentFiles, FilesError> {
         for name in file_names(directory)?.iter().filter(|name| SegmentName::is_unfinished(name)) {
             let path = directory.join(name);
             fs::remove_file(&path).map_err(io_error("removing the unfinished segment", &path))?;
         }
-        let files = SegmentFiles::list(directory)?;
+        let mut files = SegmentFiles::list(directory)?;
         for path in files.names.iter().map(|name| files.path(*name)) {
             let file = File::open(&path).map_err(io_error("opening", &path))?;
             file.sync_all().map_err(io_error("syncing", &path))?;
         }
         let handle = File::open(directory).map_err(io_error("opening", directory))?;
-        handle.sync_all().map_err(io_error("syncing", directory))?;
+        let sync_names = || handle.sync_all().map_err(io_error("syncing", directory));
+        sync_names()?;
+        for round in unused_segments(&files)? {
+            for path in round.iter().map(|name| files.path(*name)) {
+                fs::remove_file(&path).map_err(io_error("removing the unused segment", &path))?;
+            }
+            // The next ones stand before these: none of these may come back without them.
+            sync_names()?;
+            files.names.retain(|name| !round.contains(name));
+        }
         Ok(files)
     }
 
@@ -224,7 +235,7 @@ fn file_names(directory: &Path) -> Result<Vec<String>, FilesError> {
     Ok(names)
 }
 
-fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FilesError {
+pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FilesError {
     let path = path.to_owned();
     move |source| FilesError::Io { action, path, source }
 }

@@ -4,12 +4,16 @@
 //! and a record holds events of one shard with dense sequence numbers. The checksum of a frame is seeded with the identity of
 //! its file and chained to the frame before, so that stale, misdirected or payload-embedded bytes never parse.
 //!
+//! The first segment of a lane and run is small and made while the start waits; a frame that does not fit in the rest of a
+//! segment, be it the very first one, goes to the next. That one is made when the one in use is half full, or when a frame needs
+//! it. Those that a run made and never wrote to are removed at a later start.
+//!
 //! | part | what it is |
 //! |---|---|
 //! | [`JournalCommit`] | the lane's [`Commit`](orderlane_lane::Commit) over the driver's disk |
 //! | [`Walk`] | reads segments frame by frame and judges their tails; `show` and `export` are built on it |
 //! | [`Recovery`] | the fold's source at start: density of sequences, agreement between runs |
-//! | [`SegmentFiles`] | lists, syncs and reads the files with `std::fs`; the only part that knows a path |
+//! | [`SegmentFiles`] | lists, syncs, reads and tidies the files with `std::fs`; the only part that knows a path |
 #![forbid(unsafe_code)]
 
 mod changes;
@@ -25,6 +29,7 @@ mod prepare;
 mod record;
 mod recovery;
 mod segment;
+mod unused;
 mod walk;
 mod wire;
 mod writer;
@@ -35,7 +40,7 @@ pub use event::{decode, encode};
 pub use export::export_frame;
 pub use files::{FilesError, SegmentFiles, SegmentSummary};
 pub use frame::Frame;
-pub use limits::{BLOCK_BYTES, FRAME_BYTES_MAX, SEGMENT_BYTES_DEFAULT};
+pub use limits::{BLOCK_BYTES, FRAME_BYTES_MAX, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_FIRST};
 pub use record::{Events, Record, Records};
 pub use recovery::{Recovered, Recovery};
 pub use segment::{Identity, SegmentHeader, SegmentName};

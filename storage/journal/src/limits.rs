@@ -12,7 +12,10 @@ pub const BLOCK_BYTES: usize = 4096;
 pub const FRAME_BYTES_MAX: usize = 10 * COMMIT_BYTES_MAX;
 /// Bytes of a segment file unless told otherwise.
 pub const SEGMENT_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
-/// A new segment is filled with zeros in pieces of this size, so that commits get their turn on the disk between them.
+/// Bytes of the first segment file of a lane and run unless told otherwise. Every start writes one in full, and waits for it.
+pub const SEGMENT_BYTES_FIRST: u64 = 8 * 1024 * 1024;
+/// A new segment is filled with zeros in pieces of this size, so that commits get their turn on the disk between them. Old
+/// segments are searched in such pieces for anything but zeros.
 pub(crate) const FILL_BYTES: usize = 1024 * 1024;
 /// Bytes of a segment's header, at most: fixed part and one start (shard, sequence) for each shard.
 pub(crate) const SEGMENT_HEADER_BYTES_MAX: usize = 3 * BLOCK_BYTES;
@@ -35,7 +38,11 @@ const _: () = assert!(
 );
 const _: () = assert!(
     (FRAME_BYTES_MAX + SEGMENT_HEADER_BYTES_MAX) as u64 <= SEGMENT_BYTES_DEFAULT,
-    "the largest frame fits in a segment"
+    "the largest frame fits in a segment that is not the first"
+);
+const _: () = assert!(
+    SEGMENT_BYTES_FIRST > SEGMENT_HEADER_BYTES_MAX as u64 && SEGMENT_BYTES_FIRST.is_multiple_of(BLOCK_BYTES as u64),
+    "the header and a small frame fit in the first segment; a larger frame goes to the second"
 );
 const _: () = assert!(
     crate::segment::HEADER_FIXED_BYTES + SHARDS_MAX as usize * crate::segment::START_BYTES <= SEGMENT_HEADER_BYTES_MAX,

@@ -87,7 +87,7 @@ pub struct SegmentHeader {
     pub identity: Identity,
     /// Where it belongs.
     pub name: SegmentName,
-    /// Length of the file, fixed when it was made.
+    /// Length of this file, fixed when it was made; the segments of a run need not have the same.
     pub segment_bytes: u64,
     /// First segment of a run: the shards of the lane, each with the first sequence that this run gives out. Other segments:
     /// empty.
@@ -147,7 +147,8 @@ impl SegmentHeader {
         Ok(found)
     }
 
-    fn parse(bytes: &[u8]) -> Result<SegmentHeader, DamageKind> {
+    /// Reads the head of a file by itself: whole, and whosever it says it is.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<SegmentHeader, DamageKind> {
         let mut rest = bytes;
         if take_array(&mut rest)? != MAGIC {
             return Err(DamageKind::Magic);

@@ -23,7 +23,8 @@ use crate::segment::{Identity, SegmentHeader, SegmentName};
 pub enum SegmentState {
     /// Nothing but zeros follows the last frame.
     Whole,
-    /// Prepared and never used.
+    /// Nothing but zeros follows the header: prepared and never used, or too small for the first frame of its run, which is then
+    /// in the next segment.
     Unused,
     /// A write was in flight when the process or the machine stopped; it was never acknowledged.
     TornTail {
@@ -246,7 +247,7 @@ impl<'a> Segment<'_, 'a> {
 }
 
 /// The index behind the last byte from `from` on that is not zero.
-fn last_written(bytes: &[u8], from: usize) -> Option<usize> {
+pub(crate) fn last_written(bytes: &[u8], from: usize) -> Option<usize> {
     let rest = &bytes[from..];
     let block = rest.rchunks(BLOCK_BYTES).position(|block| *block != [0; BLOCK_BYTES][..block.len()])?;
     let end = rest.len() - block * BLOCK_BYTES;

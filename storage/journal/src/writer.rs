@@ -9,7 +9,7 @@ use orderlane_core::{Sequence, ShardId};
 use orderlane_lane::{CommitError, Disk, Driver, Receipt};
 
 use crate::changes::Changes;
-use crate::limits::{BLOCK_BYTES, FRAME_BYTES_MAX, SEGMENT_BYTES_DEFAULT};
+use crate::limits::{BLOCK_BYTES, FRAME_BYTES_MAX, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_FIRST};
 use crate::prepare::create_segment;
 use crate::segment::{Identity, SegmentHeader, SegmentName};
 
@@ -36,7 +36,9 @@ pub struct JournalOptions {
     pub starts: Vec<(ShardId, Sequence)>,
     /// When a commit counts as durable.
     pub durability: Durability,
-    /// Length of a segment file, a multiple of [`BLOCK_BYTES`].
+    /// Length of the first segment file, a multiple of [`BLOCK_BYTES`]. A frame may be larger: it goes to the second one.
+    pub first_segment_bytes: u64,
+    /// Length of every other segment file, a multiple of [`BLOCK_BYTES`].
     pub segment_bytes: u64,
 }
 
@@ -44,12 +46,24 @@ impl JournalOptions {
     /// Segments of the usual size, synced at each commit.
     #[must_use]
     pub fn new(identity: Identity, run: u32, lane: u16, starts: Vec<(ShardId, Sequence)>) -> JournalOptions {
-        let (durability, segment_bytes) = (Durability::Fsync, SEGMENT_BYTES_DEFAULT);
-        JournalOptions { identity, run, lane, starts, durability, segment_bytes }
+        JournalOptions {
+            identity,
+            run,
+            lane,
+            starts,
+            durability: Durability::Fsync,
+            first_segment_bytes: SEGMENT_BYTES_FIRST,
+            segment_bytes: SEGMENT_BYTES_DEFAULT,
+        }
     }
 
     pub(crate) fn segment_name(&self, segment: u32) -> SegmentName {
         SegmentName { run: self.run, lane: self.lane, segment }
+    }
+
+    /// Length of a segment file.
+    pub(crate) fn segment_bytes_of(&self, segment: u32) -> u64 {
+        if segment == 0 { self.first_segment_bytes } else { self.segment_bytes }
     }
 
     /// Where the first frame of a segment is.
@@ -57,7 +71,7 @@ impl JournalOptions {
         SegmentHeader::bytes_of(if segment == 0 { self.starts.len() } else { 0 }) as u64
     }
 
-    /// The largest frame that fits in any segment but perhaps the first.
+    /// The largest frame: it fits in any segment but perhaps the first.
     pub(crate) fn frame_bytes_max(&self) -> u64 {
         (FRAME_BYTES_MAX as u64).min(self.segment_bytes - BLOCK_BYTES as u64)
     }
@@ -67,7 +81,7 @@ impl JournalOptions {
         SegmentHeader {
             identity: self.identity,
             name: self.segment_name(segment),
-            segment_bytes: self.segment_bytes,
+            segment_bytes: self.segment_bytes_of(segment),
             starts,
         }
     }
@@ -86,6 +100,8 @@ pub(crate) struct Writer<D: Driver> {
     pub(crate) options: JournalOptions,
     file: RefCell<OpenFile<D>>,
     next: RefCell<Option<Result<FileOf<D>, CommitError>>>,
+    /// The last segment that is there or being made.
+    prepared: Cell<u32>,
     marking: Cell<bool>,
     failure: RefCell<Option<Failure>>,
     changes: Changes,
@@ -112,20 +128,19 @@ impl Failure {
 }
 
 impl<D: Driver> Writer<D> {
-    /// Makes the first segment, and starts to make the second one.
+    /// Makes the first segment, and no other one yet.
     pub(crate) async fn open(driver: D, options: JournalOptions) -> Result<Rc<Writer<D>>, CommitError> {
         let file = create_segment(driver.disk(), options.header(0)).await?;
-        let writer = Rc::new(Writer {
+        Ok(Rc::new(Writer {
             driver,
             options,
             file: RefCell::new(OpenFile { segment: 0, file }),
             next: RefCell::default(),
+            prepared: Cell::new(0),
             marking: Cell::new(false),
             failure: RefCell::default(),
             changes: Changes::default(),
-        });
-        writer.prepare(1);
-        Ok(writer)
+        }))
     }
 
     /// What the first failure was, for everything that comes after it.
@@ -172,8 +187,12 @@ impl<D: Driver> Writer<D> {
             self.roll_over(frame.segment).await.map_err(|error| self.fail(error))?;
         }
         let file = self.file.borrow().file.clone();
+        let end = frame.offset + frame.bytes.len() as u64;
         let (result, buffer) = self.driver.disk().write_at(&file, frame.offset, frame.bytes).await;
         result.map_err(|source| self.fail(CommitError { action: "writing the journal", source }))?;
+        if end >= self.options.segment_bytes_of(frame.segment) / 2 {
+            self.prepare(frame.segment + 1);
+        }
         Ok(buffer)
     }
 
@@ -188,13 +207,19 @@ impl<D: Driver> Writer<D> {
     /// Goes over to the segment that was prepared, once it is. The old one is not synced again: at most a marker at its end is
     /// not durable, and recovery does without it.
     async fn roll_over(self: &Rc<Self>, segment: u32) -> Result<(), CommitError> {
+        // A frame that is too large for the rest of a segment that is not half full.
+        self.prepare(segment);
         let file = self.changes.until(|| self.next.take()).await?;
         self.file.replace(OpenFile { segment, file });
-        self.prepare(segment + 1);
         Ok(())
     }
 
+    /// Starts to make the next segment, unless that was done: when the one in use is half full, so that it is there before a
+    /// frame needs it, and a process that stores little leaves little behind.
     fn prepare(self: &Rc<Self>, segment: u32) {
+        if self.prepared.replace(segment) == segment {
+            return;
+        }
         let writer = Rc::clone(self);
         self.driver.spawn(async move {
             let result = create_segment(writer.driver.disk(), writer.options.header(segment)).await;

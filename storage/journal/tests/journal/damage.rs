@@ -1,12 +1,16 @@
 //! Damage: what is cut, what is refused, and by which name.
 //!
-//! The journal of most tests is one segment of eight blocks: header, frames 1 to 3, the marker 4, the last frame 5, zeros.
+//! The journal of most tests is a first segment of eight blocks: header, frames 1 to 3, the marker 4, the last frame 5, zeros.
+//! Other segments have twelve blocks. In some tests the first frame is too large for the first segment: that one is empty, and
+//! the next one holds its header, frame 1 of nine blocks, frame 2, and zeros or a marker.
 
 use orderlane_core::ShardId;
-use orderlane_journal::{Damage, DamageKind, Identity, JournalCommit, JournalOptions, Recovery};
+use orderlane_journal::{Damage, DamageKind, Identity, JournalCommit, Recovery};
 
 use crate::memory::{Image, MemoryDriver};
-use crate::sample::{HOME, IDENTITY, OTHER, SEGMENT_BYTES, Writing, name, reached, recover};
+use crate::sample::{
+    FIRST_SEGMENT_BYTES, HOME, IDENTITY, LARGE, OTHER, SEGMENT_BYTES, Writing, name, options, reached, recover,
+};
 
 const BLOCK: usize = 4096;
 
@@ -20,6 +24,7 @@ fn journal(driver: &MemoryDriver, run: u32, next: u64, steps: &[Option<usize>]) 
             None => writing.idle(),
         }
     }
+    driver.run_tasks(100);
     driver.image()
 }
 
@@ -39,9 +44,22 @@ fn one_segment_at_rest() -> Image {
     image
 }
 
+/// A run whose first frame is too large for its first segment, and what is behind that frame.
+fn large_first(behind: &[Option<usize>]) -> Image {
+    let steps = [&[Some(LARGE)], behind].concat();
+    journal(&MemoryDriver::default(), 1, 1, &steps)
+}
+
 fn changed(image: &Image, change: impl FnOnce(&mut Vec<u8>)) -> Image {
+    let first = *image.first_key_value().expect("a segment").0;
+    changed_in(image, first.segment, change)
+}
+
+/// An image of run 1 with one of its segments changed.
+fn changed_in(image: &Image, segment: u32, change: impl FnOnce(&mut Vec<u8>)) -> Image {
     let mut image = image.clone();
-    change(image.first_entry().expect("a segment").get_mut());
+    let run = image.first_key_value().expect("a segment").0.run;
+    change(image.get_mut(&name(run, 0, segment)).expect("the segment"));
     image
 }
 
@@ -54,7 +72,11 @@ enum Outcome {
 use Outcome::{Reaches, Refuses};
 
 fn outcome(image: &Image) -> Outcome {
-    match recover(image, |_| 0) {
+    outcome_with(image, |_| 0)
+}
+
+fn outcome_with(image: &Image, padding: impl Fn(u64) -> usize) -> Outcome {
+    match recover(image, padding) {
         Ok(recovered) => Reaches(reached(&recovered)),
         Err(damage) => Refuses(damage.frame),
     }
@@ -78,19 +100,78 @@ fn writes_that_were_lost_from_any_byte_on_leave_exactly_the_frames_before() {
 
 #[test]
 fn a_file_that_lost_bytes_is_refused_wherever_it_is_cut() {
-    let whole = one_segment();
-    for len in 0..SEGMENT_BYTES as usize {
-        let image = changed(&whole, |bytes| bytes.truncate(len));
-        let damage = recover(&image, |_| 0).expect_err("the file was full when it got its name");
-        let short = DamageKind::Length { found: len as u64, expected: SEGMENT_BYTES };
-        assert!(damage.kind == short || len < BLOCK, "cut at {len}: {damage}");
+    let whole = large_first(&[Some(0)]);
+    for (image, segment, expected, step) in [
+        (&one_segment(), 0, FIRST_SEGMENT_BYTES, 1),
+        (&whole, 0, FIRST_SEGMENT_BYTES, 1),
+        (&whole, 1, SEGMENT_BYTES, 31),
+        (&whole, 2, SEGMENT_BYTES, 31),
+    ] {
+        let mut image = image.clone();
+        let file = name(1, 0, segment);
+        for len in (0..expected as usize).rev().step_by(step) {
+            image.get_mut(&file).expect("the segment").truncate(len);
+            let damage = recover(&image, large_then_small).expect_err("the file was full when it got its name");
+            let short = DamageKind::Length { found: len as u64, expected };
+            assert!(damage.segment == file && (damage.kind == short || len < BLOCK), "cut at {len}: {damage}");
+        }
     }
+}
+
+#[test]
+fn a_file_of_another_segments_length_is_refused() {
+    let whole = large_first(&[Some(0)]);
+    for (segment, found, expected) in [(0, SEGMENT_BYTES, FIRST_SEGMENT_BYTES), (1, FIRST_SEGMENT_BYTES, SEGMENT_BYTES)]
+    {
+        let image = changed_in(&whole, segment, |bytes| bytes.resize(found as usize, 0));
+        let damage = recover(&image, large_then_small).expect_err("its header says which length it has");
+        assert_eq!(damage.kind, DamageKind::Length { found, expected });
+    }
+}
+
+#[test]
+fn writes_that_were_lost_from_any_byte_on_leave_the_frames_before_also_behind_an_empty_first_segment() {
+    let whole = large_first(&[Some(0)]);
+    let bytes = &whole[&name(1, 0, 1)];
+    let written =
+        |blocks: usize| 1 + bytes[..blocks * BLOCK].iter().rposition(|byte| *byte != 0).expect("a frame is written");
+    let ends = [10, 11].map(written);
+    let edges = ends.iter().flat_map(|end| end - 3..end + 3);
+    for cut in (BLOCK..bytes.len()).step_by(13).chain(BLOCK..BLOCK + 64).chain(edges) {
+        let events = ends.iter().filter(|end| **end <= cut).count() as u64;
+        let image = changed_in(&whole, 1, |bytes| bytes[cut..].fill(0));
+        assert_eq!(outcome_with(&image, large_then_small), Reaches(events + 1), "zeros from {cut} on");
+    }
+}
+
+#[test]
+fn a_flipped_bit_is_refused_or_cut_in_the_last_frame_only_also_behind_an_empty_first_segment() {
+    let (moving, at_rest) = (large_first(&[Some(0)]), large_first(&[Some(0), None]));
+    for (segment, len) in [(0, FIRST_SEGMENT_BYTES), (1, SEGMENT_BYTES)] {
+        for at in (0..len as usize).step_by(37) {
+            let flip = |bytes: &mut Vec<u8>| bytes[at] ^= 1 << (at % 8);
+            let (expected_moving, expected_at_rest) = match (segment, at / BLOCK) {
+                (_, 0) => (Refuses(None), Refuses(None)),
+                // Bytes where frame 1 might have been, and frame 2 shows that it was acknowledged.
+                (0, _) | (1, 1..=9) => (Refuses(Some(1)), Refuses(Some(1))),
+                (1, 10) => (Reaches(2), Refuses(Some(2))),
+                _ => (Reaches(3), Reaches(3)),
+            };
+            let outcome = |image| outcome_with(&changed_in(image, segment, flip), large_then_small);
+            assert_eq!(outcome(&moving), expected_moving, "segment {segment}, byte {at}");
+            assert_eq!(outcome(&at_rest), expected_at_rest, "segment {segment}, byte {at} at rest");
+        }
+    }
+}
+
+fn large_then_small(sequence: u64) -> usize {
+    if sequence == 1 { LARGE } else { 0 }
 }
 
 #[test]
 fn a_flipped_bit_is_refused_by_name_or_cut_in_the_last_frame_only() {
     let (moving, at_rest) = (one_segment(), one_segment_at_rest());
-    for at in (0..SEGMENT_BYTES as usize).step_by(3) {
+    for at in (0..FIRST_SEGMENT_BYTES as usize).step_by(3) {
         let flip = |bytes: &mut Vec<u8>| bytes[at] ^= 1 << (at % 8);
         let frame = (at / BLOCK) as u64;
         let (expected_moving, expected_at_rest) = match frame {
@@ -164,8 +245,7 @@ fn a_lost_marker_at_the_end_of_a_segment_does_not_take_the_next_segment_with_it(
 fn a_shard_may_be_on_another_lane_in_the_next_run() {
     let mut image = journal(&MemoryDriver::default(), 1, 1, &[Some(0), Some(0), Some(0), None]);
     let driver = MemoryDriver::default();
-    let mut options = JournalOptions::new(IDENTITY, 2, 3, vec![(OTHER, 1), (HOME, 4)]);
-    options.segment_bytes = SEGMENT_BYTES;
+    let options = options(IDENTITY, 2, 3, vec![(OTHER, 1), (HOME, 4)]);
     let commit = driver.run(JournalCommit::open(driver.clone(), options)).expect("an answer").expect("made");
     let mut writing = Writing { driver: driver.clone(), commit, next: 4 };
     writing.commit_well(0);
@@ -176,8 +256,7 @@ fn a_shard_may_be_on_another_lane_in_the_next_run() {
 /// The image of the same work in another place: every frame at the same offset, with other identity.
 fn elsewhere(identity: Identity, run: u32, lane: u16) -> Image {
     let driver = MemoryDriver::default();
-    let mut options = JournalOptions::new(identity, run, lane, vec![(HOME, 1)]);
-    options.segment_bytes = SEGMENT_BYTES;
+    let options = options(identity, run, lane, vec![(HOME, 1)]);
     let commit = driver.run(JournalCommit::open(driver.clone(), options)).expect("an answer").expect("made");
     let mut writing = Writing { driver: driver.clone(), commit, next: 1 };
     (0..14).for_each(|_| writing.commit_well(0));

@@ -11,10 +11,20 @@ use crate::memory::{Image, MemoryDriver};
 pub(crate) const IDENTITY: Identity = Identity { directory: 0x1234_5678_9abc_def0_0fed_cba9_8765_4321, shards: 4 };
 pub(crate) const HOME: ShardId = ShardId(1);
 pub(crate) const OTHER: ShardId = ShardId(2);
-pub(crate) const SEGMENT_BYTES: u64 = 8 * 4096;
+pub(crate) const FIRST_SEGMENT_BYTES: u64 = 8 * 4096;
+pub(crate) const SEGMENT_BYTES: u64 = 12 * 4096;
+/// The padding of an event whose frame has nine blocks: too large for a first segment, small enough for any other.
+pub(crate) const LARGE: usize = 8 * 4096;
 
 pub(crate) fn name(run: u32, lane: u16, segment: u32) -> SegmentName {
     SegmentName { run, lane, segment }
+}
+
+/// Journals with small segments, the first one smaller than the others.
+pub(crate) fn options(identity: Identity, run: u32, lane: u16, starts: Vec<(ShardId, Sequence)>) -> JournalOptions {
+    let mut options = JournalOptions::new(identity, run, lane, starts);
+    (options.first_segment_bytes, options.segment_bytes) = (FIRST_SEGMENT_BYTES, SEGMENT_BYTES);
+    options
 }
 
 /// An order's first event with a body of about `padding` bytes; all of it follows from the sequence.
@@ -55,8 +65,7 @@ impl Writing {
         next: Sequence,
         durability: Durability,
     ) -> Option<Writing> {
-        let mut options = JournalOptions::new(IDENTITY, run, 0, vec![(HOME, next)]);
-        options.segment_bytes = SEGMENT_BYTES;
+        let mut options = options(IDENTITY, run, 0, vec![(HOME, next)]);
         options.durability = durability;
         let commit = driver.run(JournalCommit::open(driver.clone(), options))?.expect("the first segment is made");
         Some(Writing { driver: driver.clone(), commit, next })
