@@ -21,7 +21,8 @@ pub trait Commit: 'static {
     /// Takes back what a finished commit lent out (buffers, counters).
     fn finish(&mut self, receipt: Receipt);
 
-    /// Called when a commit has finished and no batch follows: the moment to mark the head of a journal. Must not wait.
+    /// Called when the loop falls asleep with no commit in flight, also several times in a row: the moment to mark the head of a
+    /// journal. Must not wait.
     fn idle(&mut self) {}
 }
 

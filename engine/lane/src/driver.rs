@@ -1,7 +1,8 @@
 //! The first seam: what the loop and the gateway need of the world. A driver belongs to one lane and stays on its thread.
 //!
 //! Buffers are owned by the operation while it runs (completion-based I/O) and come back with its result. A future of a
-//! driver that is dropped may still have its effect: nobody here drops one before it is ready, they close the socket instead.
+//! driver that is dropped may still have its effect: nobody here drops one before it is ready, they close the socket instead;
+//! only sleeps are dropped for earlier ones.
 
 use std::future::Future;
 use std::io;

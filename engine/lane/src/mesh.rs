@@ -3,6 +3,7 @@
 //! ```text
 //! lane 0 ──ring──> lane 1      flag[1]: true while lane 1 is awake or has been woken;
 //! lane 0 <──ring── lane 1      whoever turns it from false to true calls its wake handle
+//!                              wants_room[0][1]: lane 0 has more for lane 1 than the ring took; lane 1 wakes it when it has read
 //! ```
 
 use std::collections::VecDeque;
@@ -30,24 +31,38 @@ pub struct MeshEnd {
     to: Vec<Option<Producer<Packet>>>,
     from: Vec<Option<Consumer<Packet>>>,
     waiting: Vec<VecDeque<Packet>>,
-    awake: Arc<[AtomicBool]>,
-    wakes: Arc<[Arc<dyn Wake>]>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    awake: Vec<AtomicBool>,
+    /// By source, then by target.
+    wants_room: Vec<Vec<AtomicBool>>,
+    wakes: Vec<Arc<dyn Wake>>,
+}
+
+impl Shared {
+    fn wake(&self, lane: usize) {
+        if !self.awake[lane].swap(true, SeqCst) {
+            self.wakes[lane].wake();
+        }
+    }
 }
 
 /// The ends of a mesh of as many lanes as there are wake handles, in lane order.
 #[must_use]
 pub fn mesh(wakes: Vec<Arc<dyn Wake>>) -> Vec<MeshEnd> {
     let lanes = wakes.len();
-    let wakes: Arc<[Arc<dyn Wake>]> = wakes.into();
-    let awake: Arc<[AtomicBool]> = (0..lanes).map(|_| AtomicBool::new(true)).collect();
+    let flags = |value: bool| (0..lanes).map(|_| AtomicBool::new(value)).collect::<Vec<_>>();
+    let wants_room = (0..lanes).map(|_| flags(false)).collect();
+    let shared = Arc::new(Shared { awake: flags(true), wants_room, wakes });
     let mut ends: Vec<MeshEnd> = (0..lanes)
         .map(|lane| MeshEnd {
             lane,
             to: (0..lanes).map(|_| None).collect(),
             from: (0..lanes).map(|_| None).collect(),
             waiting: (0..lanes).map(|_| VecDeque::new()).collect(),
-            awake: awake.clone(),
-            wakes: wakes.clone(),
+            shared: shared.clone(),
         })
         .collect();
     for source in 0..lanes {
@@ -78,51 +93,69 @@ impl MeshEnd {
         self.waiting[target].push_back(packet);
     }
 
-    /// Moves what waits into the rings, a chunk a lane, and wakes whoever sleeps. True when all of it went.
+    /// Moves what waits into the rings, a chunk a lane, and wakes whoever sleeps. True when all of it went. What does not fit
+    /// stays, and its receiver wakes this lane when there is room. What is for a lane that has ended is dropped: the next start
+    /// sends it again.
     pub fn flush(&mut self) -> bool {
         let mut all = true;
         for target in 0..self.to.len() {
             if self.waiting[target].is_empty() {
                 continue;
             }
-            let ring = self.to[target].as_mut().expect("a lane sends nothing to itself through the mesh");
-            let count = ring.slots().min(self.waiting[target].len());
-            if count > 0 {
-                let chunk = ring.write_chunk_uninit(count).expect("that many slots are free");
-                chunk.fill_from_iter(self.waiting[target].drain(..count));
+            if !self.fill(target) {
+                self.shared.wants_room[self.lane][target].store(true, SeqCst);
+                // The receiver may have made room before it could see the flag.
+                self.fill(target);
             }
-            self.wake(target);
+            self.shared.wake(target);
             all &= self.waiting[target].is_empty();
         }
         all
     }
 
+    /// Moves as much to `target` as there is room for. True when nothing is left.
+    fn fill(&mut self, target: usize) -> bool {
+        let ring = self.to[target].as_mut().expect("a lane sends nothing to itself through the mesh");
+        let waiting = &mut self.waiting[target];
+        if ring.is_abandoned() {
+            waiting.clear();
+        }
+        let count = ring.slots().min(waiting.len());
+        if count > 0 {
+            let chunk = ring.write_chunk_uninit(count).expect("that many slots are free");
+            chunk.fill_from_iter(waiting.drain(..count));
+        }
+        waiting.is_empty()
+    }
+
     /// Takes all packets that are there, lane by lane, each lane's in the order sent.
     pub fn receive(&mut self, mut take: impl FnMut(Packet)) {
-        let mut full = Vec::new();
         for (source, ring) in self.from.iter_mut().enumerate() {
             let Some(ring) = ring else { continue };
             let count = ring.slots();
             if count > 0 {
                 ring.read_chunk(count).expect("that many slots are filled").into_iter().for_each(&mut take);
             }
-            // Its sender may have more than the ring took, and nothing else would wake it.
-            if count == RING_SLOTS {
-                full.push(source);
+            // Its sender has more than the ring took, and nothing else would wake it.
+            // A swap, not a load: it must not be seen before the reading.
+            if self.shared.wants_room[source][self.lane].swap(false, SeqCst) {
+                self.shared.wake(source);
             }
         }
-        full.into_iter().for_each(|source| self.wake(source));
     }
 
     /// Makes the driver wake this lane, though it is awake: its other tasks get their turn first.
     pub fn wake_self(&self) {
-        self.wakes[self.lane].wake();
+        self.shared.wakes[self.lane].wake();
     }
 
-    fn wake(&self, lane: usize) {
-        if !self.awake[lane].swap(true, SeqCst) {
-            self.wakes[lane].wake();
-        }
+    /// Whether there is room now for something that waits.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        let is_ready = |(ring, waiting): (&Option<Producer<Packet>>, &VecDeque<Packet>)| {
+            !waiting.is_empty() && ring.as_ref().is_some_and(|ring| ring.slots() > 0 || ring.is_abandoned())
+        };
+        self.to.iter().zip(&self.waiting).any(is_ready)
     }
 
     /// Whether nothing waits to be sent and nothing was received.
@@ -133,12 +166,12 @@ impl MeshEnd {
 
     /// Says that this lane is about to sleep: from now on a sender wakes it. Look once more at the rings afterwards.
     pub fn sleeping(&self) {
-        self.awake[self.lane].store(false, SeqCst);
+        self.shared.awake[self.lane].store(false, SeqCst);
     }
 
     /// Says that this lane is awake: nobody needs to wake it.
     pub fn awake(&self) {
-        self.awake[self.lane].store(true, SeqCst);
+        self.shared.awake[self.lane].store(true, SeqCst);
     }
 
     /// Whether a packet waits for this lane.

@@ -112,15 +112,15 @@ impl<const N: usize> Histogram<N> {
 /// What a lane counts about itself.
 #[derive(Debug, Default)]
 pub struct LaneMetrics {
-    /// Turns that handled at least one input.
+    /// Turns that handled an input or a timer.
     pub turns: Cell,
     /// Inputs handled.
     pub inputs: Cell,
     /// Commits made durable.
     pub commits: Cell,
-    /// Events made durable.
+    /// Events handed to a commit.
     pub events: Cell,
-    /// Bytes made durable.
+    /// Bytes made durable, padding included.
     pub commit_bytes: Cell,
     /// From the start of a commit to its end, microseconds.
     pub commit_micros: TimeHistogram,

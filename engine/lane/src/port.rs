@@ -185,10 +185,12 @@ impl Port {
         queues.inner.is_empty() && queues.requests.is_empty() && queues.mesh.is_empty()
     }
 
-    /// Whether there is anything for the loop: packets, and queued inputs if it may take them.
+    /// Whether there is anything for the loop: packets, room for packets that wait, and queued inputs if it may take them.
     pub(crate) fn has_input(&self, may_take: bool) -> bool {
         let queues = self.0.queues.borrow();
-        queues.mesh.has_input() || may_take && !(queues.inner.is_empty() && queues.requests.is_empty())
+        queues.mesh.has_input()
+            || queues.mesh.has_room()
+            || may_take && !(queues.inner.is_empty() && queues.requests.is_empty())
     }
 
     /// The loop is about to sleep: `waker` is used by whoever has something for it.

@@ -215,8 +215,10 @@ where
     }
 
     fn sleeps_until(&self, waits: &mut Waits<P::Found>, next: Option<Time>, now: Time, cx: &mut Context<'_>) -> bool {
-        let Some(at) = next else { return true };
-        if at <= now && waits.prefetch.is_none() {
+        // While a read is under way, or the open batch is full, nothing is handled, timers neither.
+        let may_fire = waits.prefetch.is_none() && self.turn.has_room();
+        let Some(at) = next.filter(|_| may_fire) else { return true };
+        if at <= now {
             self.port.awake();
             return false;
         }

@@ -87,7 +87,7 @@ impl<C: Commit> Turn<C> {
         &self.shards
     }
 
-    /// Handles all that is staged and all that is due. True when there was anything.
+    /// Handles all that is staged and, while the open batch has room, all that is due. True when there was anything.
     pub fn step(&mut self, now: Time, metrics: &LaneMetrics) -> bool {
         let inputs = self.staged.len();
         while let Some((shard, input)) = self.staged.pop_front() {
@@ -96,7 +96,7 @@ impl<C: Commit> Turn<C> {
             self.shards[slot].handle(now, input, &mut self.outputs[slot]);
         }
         for slot in 0..self.shards.len() {
-            if self.shards[slot].poll_timeout().is_some_and(|at| at <= now) {
+            if self.has_room() && self.shards[slot].poll_timeout().is_some_and(|at| at <= now) {
                 self.touch(slot);
                 self.shards[slot].handle_timeout(now, &mut self.outputs[slot]);
             }
