@@ -9,7 +9,8 @@ const CALLS: [&str; 5] = ["commands::serve(", "orderlane_lane::run(", "turn.step
 fn from_main_to_the_domain_in_five_hops() {
     let root = env!("CARGO_MANIFEST_DIR");
     let text = fs::read_to_string(format!("{root}/ARCHITECTURE.md")).expect("ARCHITECTURE.md can be read");
-    let rows = text.lines().skip_while(|line| !line.starts_with("| hop |")).skip(2).take_while(|line| line.starts_with('|'));
+    let rows =
+        text.lines().skip_while(|line| !line.starts_with("| hop |")).skip(2).take_while(|line| line.starts_with('|'));
     let hops: Vec<(String, String, usize)> = rows.map(hop).collect();
     assert_eq!(hops.len(), CALLS.len() + 1, "main and five hops");
     for (index, (name, file, line)) in hops.iter().enumerate() {
