@@ -61,7 +61,7 @@ pub enum Code {
     ShardUnavailable,
 }
 
-/// Where a problem's `type` is documented, but for those that IANA registers.
+/// What a problem's `type` begins with, but for those that IANA registers; PROBLEMS.md documents them.
 const TYPE_BASE: &str = "https://orderlane.dev/problems/";
 /// draft-ietf-httpapi-ratelimit-headers, "Problem Types".
 const TYPE_QUOTA: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
@@ -293,6 +293,14 @@ impl Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_code_is_documented_with_its_status() {
+        let page = include_str!("../PROBLEMS.md");
+        for code in Code::ALL {
+            assert!(page.contains(&format!("| `{}` | {} |", code.name(), code.status())), "{}", code.name());
+        }
+    }
 
     #[test]
     fn every_code_has_one_row() {

@@ -1,7 +1,5 @@
 //! Micro-benchmarks of the hot paths: no sockets, no files. This library holds what they share.
 
-use std::collections::VecDeque;
-
 use orderlane_core::{
     Call, Config, Currency, DraftLine, Effect, Event, Input, OrderBody, OrderDraft, Outcome, Output, Product, ReplyTo,
     Request, Shard, ShardId, Time,
@@ -19,10 +17,12 @@ pub const NOBODY: ReplyTo = ReplyTo { lane: 0, slot: 0, generation: 0, request: 
 /// is stored. What is left is what the core costs.
 pub struct Engine {
     shards: Vec<Shard>,
-    outputs: Vec<Output>,
-    inbox: VecDeque<(ShardId, Input)>,
-    /// What is being handled; emptied, never freed.
-    taken: VecDeque<(ShardId, Input)>,
+    /// What each shard is to handle in its next turn.
+    inboxes: Vec<Vec<Input>>,
+    /// What a shard is handling; emptied, never freed.
+    taken: Vec<Input>,
+    /// What a turn gives; emptied, never freed.
+    output: Output,
     now: Time,
     /// Events decided so far.
     pub events: u64,
@@ -33,9 +33,9 @@ impl Engine {
     #[must_use]
     pub fn with_catalogue() -> Engine {
         let shards = (0..SHARDS).map(|shard| Shard::new(config(ShardId(shard)))).collect();
-        let outputs = (0..SHARDS).map(|_| Output::default()).collect();
+        let inboxes = (0..SHARDS).map(|_| Vec::new()).collect();
         let mut engine =
-            Engine { shards, outputs, inbox: VecDeque::new(), taken: VecDeque::new(), now: Time(1), events: 0 };
+            Engine { shards, inboxes, taken: Vec::new(), output: Output::default(), now: Time(1), events: 0 };
         let currency = Currency::parse("EUR").expect("EUR is a currency");
         for number in 0..SKUS {
             let sku = sku(number);
@@ -49,7 +49,7 @@ impl Engine {
 
     /// Queues a request.
     pub fn ask(&mut self, shard: ShardId, request: Request) {
-        self.inbox.push_back((shard, Input::Request { reply_to: NOBODY, request }));
+        self.inboxes[shard.index()].push(Input::Request { reply_to: NOBODY, request });
     }
 
     /// Queues an order.
@@ -65,14 +65,10 @@ impl Engine {
 
     /// The same, and hands over the events of each shard's turn.
     pub fn run_with(&mut self, mut take: impl FnMut(ShardId, &[Event])) {
-        while !self.inbox.is_empty() {
+        while self.inboxes.iter().any(|inbox| !inbox.is_empty()) {
             self.now = self.now.after_micros(1);
-            std::mem::swap(&mut self.inbox, &mut self.taken);
-            while let Some((shard, input)) = self.taken.pop_front() {
-                self.shards[shard.index()].handle(self.now, input, &mut self.outputs[shard.index()]);
-            }
             for index in 0..self.shards.len() {
-                self.end_turn(index, &mut take);
+                self.turn(index, &mut take);
             }
         }
     }
@@ -84,30 +80,40 @@ impl Engine {
         self.shards.iter().map(|shard| shard.orders_by_status()[status]).sum()
     }
 
-    fn end_turn(&mut self, index: usize, take: &mut impl FnMut(ShardId, &[Event])) {
-        let output = &mut self.outputs[index];
-        let source = ShardId(index as u16);
-        self.shards[index].end_turn(self.now, output);
+    /// A turn of one shard: all that is in its inbox, then its events, then its effects. The shards take turns, so each finds
+    /// its tables in the cache; a lane with several shards handles their inputs as they come.
+    fn turn(&mut self, index: usize, take: &mut impl FnMut(ShardId, &[Event])) {
+        let (shard, output) = (&mut self.shards[index], &mut self.output);
+        std::mem::swap(&mut self.inboxes[index], &mut self.taken);
+        for input in self.taken.drain(..) {
+            shard.handle(self.now, input, output);
+        }
+        shard.end_turn(self.now, output);
         self.events += output.events.len() as u64;
-        take(source, &output.events);
+        take(shard.id(), &output.events);
         output.events.clear();
         for effect in output.effects.drain(..) {
-            let (target, input) = match effect {
-                Effect::Reply { .. } => continue,
-                Effect::Tell { target, sequence, message } => (target, Input::Tell { source, sequence, message }),
-                Effect::Acknowledge { source: sender, upto } => (sender, Input::Acknowledged { target: source, upto }),
-                Effect::Outside(outside) => {
-                    let outcome = match outside.call {
-                        Call::Charge { attempt, .. } | Call::Reconcile { attempt } => Outcome::Charged { attempt },
-                        Call::Refund { attempt, .. } => Outcome::Refunded { attempt },
-                        Call::Notify => Outcome::Notified,
-                    };
-                    (source, Input::Outcome { order: outside.order, outcome })
-                }
-            };
-            self.inbox.push_back((target, input));
+            deliver(shard.id(), effect, &mut self.inboxes);
         }
     }
+}
+
+/// Does what an effect of shard `source` asks for: the outside answers at once.
+fn deliver(source: ShardId, effect: Effect, inboxes: &mut [Vec<Input>]) {
+    let (target, input) = match effect {
+        Effect::Reply { .. } => return,
+        Effect::Tell { target, sequence, message } => (target, Input::Tell { source, sequence, message }),
+        Effect::Acknowledge { source: sender, upto } => (sender, Input::Acknowledged { target: source, upto }),
+        Effect::Outside(outside) => {
+            let outcome = match outside.call {
+                Call::Charge { attempt, .. } | Call::Reconcile { attempt } => Outcome::Charged { attempt },
+                Call::Refund { attempt, .. } => Outcome::Refunded { attempt },
+                Call::Notify => Outcome::Notified,
+            };
+            (source, Input::Outcome { order: outside.order, outcome })
+        }
+    };
+    inboxes[target.index()].push(input);
 }
 
 fn config(shard: ShardId) -> Config {

@@ -77,6 +77,11 @@ fn plan(options: &cli::Serve) -> Result<Plan> {
 fn data_of(options: &cli::Serve) -> Result<Option<DataDirectory>> {
     let engine = &options.engine;
     if options.no_engine {
+        if !options.listen.ip().is_loopback() {
+            return Err(Error::usage(
+                "--no-engine asks nobody for a token and is for measuring: listen on a loopback address",
+            ));
+        }
         return match &engine.data {
             Some(data) => Err(Error::usage(format!(
                 "--no-engine stores nothing and refuses a data directory; leave --data {} out",

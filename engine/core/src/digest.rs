@@ -30,3 +30,8 @@ impl Digest {
         mixed ^ (mixed >> 32)
     }
 }
+
+/// From the 32 bits of hash in an entry of a table to one that fills a word, as the table wants it.
+pub(crate) fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}

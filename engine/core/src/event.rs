@@ -91,10 +91,20 @@ pub struct StockAnswer {
 }
 
 impl StockAnswer {
-    /// A clone; [`SmallVec::from_slice`] copies a block, `clone` price by price.
+    /// A clone, with [`copied`].
     pub(crate) fn copied(&self) -> StockAnswer {
         let StockAnswer { refusal, currency, prices } = self;
-        StockAnswer { refusal: *refusal, currency: *currency, prices: Prices::from_slice(prices) }
+        StockAnswer { refusal: *refusal, currency: *currency, prices: copied(prices) }
+    }
+}
+
+/// A clone of a list of lines; most orders have one or two on a shard, and copying those calls nothing.
+#[inline]
+pub(crate) fn copied<T: Copy>(lines: &SmallVec<[T; 2]>) -> SmallVec<[T; 2]> {
+    match lines[..] {
+        [only] => SmallVec::from_buf_and_len([only, only], 1),
+        [first, second] => SmallVec::from_buf([first, second]),
+        _ => SmallVec::from_slice(lines),
     }
 }
 

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use crate::body::OrderBody;
 use crate::digest::Digest;
 use crate::effect::{Call, Effect, Outside};
-use crate::event::{Event, Prices, StockAnswer};
+use crate::event::{Event, StockAnswer, copied};
 use crate::ids::{OrderId, Sequence, ShardId, Time};
 use crate::input::{Input, Outcome, Request};
 use crate::inventory::{self, Stock};
@@ -157,8 +157,7 @@ impl Shard {
             Event::StockOpened { sku, units } => self.stock.apply_opening(sku, *units),
             Event::StockReserved { order, lines, currency, prices } => {
                 self.stock.apply_hold(*order, lines);
-                let answer =
-                    StockAnswer { refusal: None, currency: Some(*currency), prices: Prices::from_slice(prices) };
+                let answer = StockAnswer { refusal: None, currency: Some(*currency), prices: copied(prices) };
                 self.tell_home(*order, What::ReserveAnswered(answer));
             }
             Event::StockRefused { order, answer } => {
@@ -354,12 +353,12 @@ impl Shard {
     }
 
     /// Records and applies an event of a saga, and all that the services make of it.
-    fn emit(&mut self, now: Time, id: OrderId, event: Event, out: &mut Output) {
-        let mut next = Some(event);
-        while let Some(event) = next {
-            let event = out.events.push_mut(event);
-            self.apply(now, event);
-            next = self.react(now, id, event, &mut out.effects);
+    fn emit(&mut self, now: Time, id: OrderId, mut event: Event, out: &mut Output) {
+        loop {
+            let emitted = out.events.push_mut(event);
+            self.apply(now, emitted);
+            let Some(next) = self.react(now, id, emitted, &mut out.effects) else { return };
+            event = next;
         }
     }
 

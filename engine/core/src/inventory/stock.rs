@@ -3,13 +3,14 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashTable};
 use smallvec::SmallVec;
 
-use crate::digest::Digest;
-use crate::event::{Adjustment, HoldLines, Product};
+use crate::digest::{Digest, spread};
+use crate::event::{Adjustment, HoldLines, Product, copied};
 use crate::ids::{Currency, OrderId, Time};
 use crate::reply::{InventoryView, ProductView, StockSums};
 
@@ -51,11 +52,6 @@ pub(crate) struct Adjusted {
 /// An entry of an index: 32 bits of hash, so that growing does not touch what is indexed, and a place in a list.
 type Entry = (u32, u32);
 
-/// From the hash in an entry to one that fills a word, as the table wants it.
-fn spread(hash: u32) -> u64 {
-    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
 #[derive(Debug)]
 pub(crate) struct Stock {
     items: Vec<Item>,
@@ -83,7 +79,7 @@ impl Stock {
     }
 
     pub(crate) fn index_of(&self, sku: &[u8]) -> Option<u32> {
-        let hash = self.hash(&[sku]);
+        let hash = self.hash_of_sku(sku);
         let same = |entry: &Entry| entry.0 == hash && self.items[entry.1 as usize].sku[..] == *sku;
         self.by_sku.find(spread(hash), same).map(|entry| entry.1)
     }
@@ -134,7 +130,7 @@ impl Stock {
                 item.version += 1;
             }
             None => {
-                let hash = self.hash(&[product.sku.as_bytes()]);
+                let hash = self.hash_of_sku(product.sku.as_bytes());
                 let index = u32::try_from(self.items.len()).expect("a shard has fewer than 2^32 SKUs");
                 self.by_sku.insert_unique(spread(hash), (hash, index), |entry| spread(entry.0));
                 self.items.push(Item::new(product));
@@ -162,7 +158,7 @@ impl Stock {
             units.available = less(units.available, line.quantity);
             units.reserved += u64::from(line.quantity);
         }
-        let before = self.holds.insert(order, HoldLines::from_slice(lines));
+        let before = self.holds.insert(order, copied(lines));
         assert!(before.is_none(), "order {order} holds stock twice on one shard");
     }
 
@@ -265,15 +261,16 @@ impl Stock {
         units
     }
 
-    fn hash_of_key(&self, adjustment: &Adjustment) -> u32 {
-        self.hash(&[adjustment.subject.as_bytes(), adjustment.sku.as_bytes(), adjustment.key.as_bytes()])
+    fn hash_of_sku(&self, sku: &[u8]) -> u32 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(sku);
+        hasher.finish() as u32
     }
 
-    fn hash(&self, parts: &[&[u8]]) -> u32 {
-        use core::hash::{BuildHasher, Hasher};
+    fn hash_of_key(&self, adjustment: &Adjustment) -> u32 {
         let mut hasher = self.hasher.build_hasher();
-        for part in parts {
-            hasher.write(part);
+        for part in [&adjustment.subject, &adjustment.sku, &adjustment.key] {
+            hasher.write(part.as_bytes());
             hasher.write_u8(0xff);
         }
         hasher.finish() as u32

@@ -132,14 +132,13 @@ impl Order {
     /// # Panics
     /// When the table says that the event cannot come here: the engine or the stored log is broken.
     pub(crate) fn apply(&mut self, order: OrderId, now: Time, event: &Event, links: &mut Links) {
-        let trigger = self.trigger_of(event);
         let before = self.stage;
+        let trigger = self.note(event);
         let after = match answer(before, trigger) {
             Answer::Go(next) => next,
             Answer::Stay => before,
             Answer::Void | Answer::Never => panic!("order {order}: {event:?} cannot happen in {before:?}"),
         };
-        self.note(event);
         if after == before {
             return;
         }
@@ -151,28 +150,89 @@ impl Order {
         }
     }
 
-    fn trigger_of(&self, event: &Event) -> Trigger {
+    /// Notes the facts that an event brings, whatever it means for the stage, and gives its name in the table.
+    #[inline]
+    fn note(&mut self, event: &Event) -> Trigger {
         match event {
-            Event::StockAnswered { .. } => Trigger::StockAnswered,
-            Event::InventoryReserved { .. } => Trigger::InventoryReserved,
-            Event::InventoryRejected { .. } => Trigger::InventoryRejected,
-            Event::PaymentRequested { .. } => Trigger::PaymentRequested,
-            Event::PaymentUnknown { .. } => Trigger::PaymentUnknown,
-            Event::PaymentNotFound { .. } => Trigger::PaymentNotFound,
-            Event::PaymentCompleted { attempt, .. } => self.payment_trigger(*attempt),
-            Event::PaymentFailed { .. } => Trigger::PaymentFailed,
-            Event::CancelRequested { .. } => Trigger::CancelRequested,
-            Event::HoldExpired { .. } => Trigger::HoldExpired,
-            Event::StockRestored { .. } => Trigger::StockRestored,
-            Event::StockSaleConfirmed { .. } => Trigger::StockSaleConfirmed,
-            Event::RefundRequested { .. } => Trigger::RefundRequested,
-            Event::RefundCompleted { .. } => Trigger::RefundCompleted,
-            Event::OrderCompleted { .. } => Trigger::OrderCompleted,
+            Event::StockAnswered { shard, answer, .. } => {
+                self.note_answer(*shard, answer);
+                Trigger::StockAnswered
+            }
+            Event::InventoryReserved { total, currency, .. } => {
+                self.total = *total;
+                self.currency = Some(*currency);
+                Trigger::InventoryReserved
+            }
+            Event::InventoryRejected { reason, total, .. } => {
+                self.reason = Some(*reason);
+                self.total = total.unwrap_or(UNKNOWN);
+                Trigger::InventoryRejected
+            }
+            Event::PaymentRequested { attempt, .. } => {
+                self.attempt = *attempt;
+                self.settled = false;
+                self.unknown = false;
+                self.tries = 0;
+                Trigger::PaymentRequested
+            }
+            Event::PaymentUnknown { .. } => {
+                self.unknown = true;
+                Trigger::PaymentUnknown
+            }
+            Event::PaymentNotFound { .. } => {
+                self.settled = true;
+                Trigger::PaymentNotFound
+            }
+            Event::PaymentCompleted { attempt, .. } => {
+                let trigger = self.payment_trigger(*attempt);
+                self.settled |= *attempt == self.attempt;
+                self.charged |= bit_of(*attempt);
+                trigger
+            }
+            Event::PaymentFailed { reason, .. } => {
+                self.settled = true;
+                if self.stage != Stage::Cancelling {
+                    self.reason = Some(*reason);
+                }
+                Trigger::PaymentFailed
+            }
+            Event::CancelRequested { .. } => {
+                self.reason = Some(Reason::Cancelled);
+                Trigger::CancelRequested
+            }
+            Event::HoldExpired { .. } => {
+                self.reason = Some(Reason::HoldExpired);
+                Trigger::HoldExpired
+            }
+            Event::StockRestored { shard, .. } => {
+                self.awaiting &= !self.bit_of_participant(*shard);
+                Trigger::StockRestored
+            }
+            Event::StockSaleConfirmed { shard, .. } => {
+                self.awaiting &= !self.bit_of_participant(*shard);
+                Trigger::StockSaleConfirmed
+            }
+            Event::RefundRequested { attempt, .. } => {
+                self.refunding |= bit_of(*attempt);
+                self.tries = 0;
+                Trigger::RefundRequested
+            }
+            Event::RefundCompleted { attempt, .. } => {
+                self.refunded |= bit_of(*attempt);
+                Trigger::RefundCompleted
+            }
+            Event::OrderCompleted { .. } => {
+                self.notify = true;
+                Trigger::OrderCompleted
+            }
             Event::OrderRejected { .. } => Trigger::OrderRejected,
             Event::OrderFailed { .. } => Trigger::OrderFailed,
             Event::OrderExpired { .. } => Trigger::OrderExpired,
             Event::OrderCancelled { .. } => Trigger::OrderCancelled,
-            Event::NotificationSent { .. } => Trigger::NotificationSent,
+            Event::NotificationSent { .. } => {
+                self.notify = false;
+                Trigger::NotificationSent
+            }
             Event::OrderCreated { .. }
             | Event::ProductPut { .. }
             | Event::StockAdjusted { .. }
@@ -186,52 +246,6 @@ impl Order {
             | Event::StockReturned { .. }
             | Event::TellsTaken { .. }
             | Event::TellsDelivered { .. } => unreachable!("not an event of a saga under way: {event:?}"),
-        }
-    }
-
-    /// The facts that an event brings, whatever it means for the stage.
-    fn note(&mut self, event: &Event) {
-        match event {
-            Event::StockAnswered { shard, answer, .. } => self.note_answer(*shard, answer),
-            Event::InventoryReserved { total, currency, .. } => {
-                self.total = *total;
-                self.currency = Some(*currency);
-            }
-            Event::InventoryRejected { reason, total, .. } => {
-                self.reason = Some(*reason);
-                self.total = total.unwrap_or(UNKNOWN);
-            }
-            Event::PaymentRequested { attempt, .. } => {
-                self.attempt = *attempt;
-                self.settled = false;
-                self.unknown = false;
-                self.tries = 0;
-            }
-            Event::PaymentUnknown { .. } => self.unknown = true,
-            Event::PaymentNotFound { .. } => self.settled = true,
-            Event::PaymentCompleted { attempt, .. } => {
-                self.settled |= *attempt == self.attempt;
-                self.charged |= bit_of(*attempt);
-            }
-            Event::PaymentFailed { reason, .. } => {
-                self.settled = true;
-                if self.stage != Stage::Cancelling {
-                    self.reason = Some(*reason);
-                }
-            }
-            Event::CancelRequested { .. } => self.reason = Some(Reason::Cancelled),
-            Event::HoldExpired { .. } => self.reason = Some(Reason::HoldExpired),
-            Event::StockRestored { shard, .. } | Event::StockSaleConfirmed { shard, .. } => {
-                self.awaiting &= !self.bit_of_participant(*shard);
-            }
-            Event::RefundRequested { attempt, .. } => {
-                self.refunding |= bit_of(*attempt);
-                self.tries = 0;
-            }
-            Event::RefundCompleted { attempt, .. } => self.refunded |= bit_of(*attempt),
-            Event::OrderCompleted { .. } => self.notify = true,
-            Event::NotificationSent { .. } => self.notify = false,
-            _ => {}
         }
     }
 

@@ -98,16 +98,16 @@ impl Orders {
         self.list.get(number).expect("an index names orders that exist")
     }
 
-    fn hash_of_scope(&self, body: &OrderBody) -> u64 {
+    fn hash_of_scope(&self, body: &OrderBody) -> u32 {
         let (lengths, scope) = body.scope();
         self.hash(lengths, scope)
     }
 
-    fn hash(&self, first: &[u8], second: &[u8]) -> u64 {
+    fn hash(&self, first: &[u8], second: &[u8]) -> u32 {
         use core::hash::{BuildHasher, Hasher};
         let mut hasher = self.hasher.build_hasher();
         hasher.write(first);
         hasher.write(second);
-        hasher.finish()
+        hasher.finish() as u32
     }
 }
