@@ -42,6 +42,9 @@ pub const CORRELATION_LEN_MAX: usize = 64;
 pub const WAIT_SECONDS_MAX: u64 = 60;
 /// Orders on a page when `limit` is absent.
 pub const PAGE_DEFAULT: usize = 50;
+/// How often the shards are asked on for one list, at most: each time they look at
+/// [`orderlane_core::limits::LIST_SCAN_MAX`] orders.
+pub const LIST_ROUNDS_MAX: u32 = 1_000;
 
 /// From the first byte of a head to its end, at most; longer: 408.
 pub const HEAD_MICROS_MAX: u64 = 10_000_000;

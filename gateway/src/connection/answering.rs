@@ -39,7 +39,14 @@ impl Connection {
     fn answer_oldest(&mut self, now: Time, context: &mut Context) -> bool {
         let Some(oldest) = self.exchanges.front_mut() else { return false };
         match &mut oldest.work {
-            Work::Waiting { .. } | Work::Gather(_) => return false,
+            Work::Gather(gather) => {
+                let first = oldest.first;
+                for (index, shard, request) in gather.take_queries() {
+                    context.submit(shard, first.wrapping_add(index), request);
+                }
+                return false;
+            }
+            Work::Waiting { .. } => return false,
             Work::Held { until, .. } if *until > now || oldest.tag.endpoint == Endpoint::ReadOrder => return false,
             Work::Held { .. } | Work::Answered(_) => {}
             Work::Batch(batch) => match batch.refusal() {

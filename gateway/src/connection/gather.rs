@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
-use orderlane_core::{Audit, OrderId, OrderPage, OrderView, Reply, ShardId, Status, Time};
+use orderlane_core::{Audit, ListQuery, OrderId, OrderPage, OrderView, Reader, Reply, Request, ShardId, Status, Time};
 
 use crate::connection::exchange::{Answer, Document};
 use crate::http::query_pairs;
 use crate::json;
-use crate::limits::PAGE_DEFAULT;
+use crate::limits::{LIST_ROUNDS_MAX, PAGE_DEFAULT};
 use crate::problem::Problem;
 use orderlane_core::limits::PAGE_MAX;
 
@@ -88,14 +88,64 @@ pub(crate) struct Gather {
 
 #[derive(Debug)]
 enum Kind {
-    Orders { filter: ListFilter, pages: Vec<Option<OrderPage>> },
+    Orders(List),
     Audits(Vec<Option<Audit>>),
 }
 
+/// A list of orders on its way. A shard looks at a bounded number of orders for one page; it is asked again, from where it
+/// stopped, until the list is full or nothing is older.
+#[derive(Debug)]
+struct List {
+    filter: ListFilter,
+    reader: Reader,
+    shards: Vec<ShardId>,
+    pages: Vec<Option<OrderPage>>,
+    found: Vec<OrderView>,
+    rounds: u32,
+    /// The shards are to be asked.
+    is_due: bool,
+}
+
+impl List {
+    /// Takes all pages in; true when the list is complete, with the place where the next one begins.
+    fn is_complete(&mut self) -> (bool, Option<Place>) {
+        let limit = self.filter.limit - self.found.len();
+        let (orders, next) = merge(self.pages.iter_mut().filter_map(Option::take), limit);
+        self.found.extend(orders);
+        let complete = next.is_none() || self.found.len() == self.filter.limit || self.rounds >= LIST_ROUNDS_MAX;
+        if !complete {
+            self.filter.before = next;
+            self.rounds += 1;
+            self.is_due = true;
+        }
+        (complete, next)
+    }
+}
+
 impl Gather {
-    /// Pages of so many shards.
-    pub(crate) fn orders(filter: ListFilter, count: usize) -> Gather {
-        Gather { missing: count, kind: Kind::Orders { filter, pages: vec![None; count] } }
+    /// A list of these shards' orders; [`Gather::take_queries`] asks for it.
+    pub(crate) fn orders(filter: ListFilter, reader: Reader, shards: Vec<ShardId>) -> Gather {
+        let count = shards.len();
+        let (pages, found) = (vec![None; count], Vec::new());
+        let list = List { filter, reader, shards, pages, found, rounds: 0, is_due: true };
+        Gather { missing: count, kind: Kind::Orders(list) }
+    }
+
+    /// What the shards are to be asked now, by the index of the reply.
+    pub(crate) fn take_queries(&mut self) -> Vec<(u32, ShardId, Request)> {
+        let Kind::Orders(list) = &mut self.kind else { return Vec::new() };
+        if !std::mem::take(&mut list.is_due) {
+            return Vec::new();
+        }
+        let query = ListQuery {
+            reader: list.reader.clone(),
+            customer: list.filter.customer.clone(),
+            status: list.filter.status,
+            before: list.filter.before,
+            limit: list.filter.limit - list.found.len(),
+        };
+        let ask = |(index, shard): (u32, &ShardId)| (index, *shard, Request::ListOrders(Box::new(query.clone())));
+        (0..).zip(&list.shards).map(ask).collect()
     }
 
     /// Audits of so many shards.
@@ -107,32 +157,41 @@ impl Gather {
     pub(crate) fn deliver(&mut self, index: u32, reply: Reply) -> Option<Answer> {
         let index = index as usize;
         let new = match (&mut self.kind, reply) {
-            (Kind::Orders { pages, .. }, Reply::Orders(page)) => pages[index].replace(*page).is_none(),
+            (Kind::Orders(list), Reply::Orders(page)) => list.pages[index].replace(*page).is_none(),
             (Kind::Audits(audits), Reply::Audit(audit)) => audits[index].replace(*audit).is_none(),
             (_, refusal @ Reply::Refused(_)) => return Some(Answer::Reply(refusal)),
             (_, reply) => unreachable!("a shard answers what it was asked: {reply:?}"),
         };
         self.missing -= usize::from(new);
-        (self.missing == 0).then(|| Answer::Document(Box::new(self.document())))
-    }
-
-    fn document(&mut self) -> Document {
-        let mut body = Vec::new();
-        let mut link = None;
-        match &mut self.kind {
-            Kind::Orders { filter, pages } => {
-                let (orders, next) = merge(pages.drain(..).flatten(), filter.limit);
-                let cursor = next.map(cursor_of);
-                json::render_page(&orders, cursor.as_deref(), &mut body);
-                link = cursor.map(|cursor| filter.link(&cursor));
+        if self.missing > 0 {
+            return None;
+        }
+        let document = match &mut self.kind {
+            Kind::Orders(list) => {
+                let (complete, next) = list.is_complete();
+                if !complete {
+                    self.missing = list.shards.len();
+                    return None;
+                }
+                page_document(list, next)
             }
             Kind::Audits(audits) => {
                 let audits: Vec<Audit> = audits.drain(..).flatten().collect();
+                let mut body = Vec::new();
                 json::render_audit(&audits, &mut body);
+                Document { status: 200, content_type: "application/json", link: None, body }
             }
-        }
-        Document { status: 200, content_type: "application/json", link, body }
+        };
+        Some(Answer::Document(Box::new(document)))
     }
+}
+
+fn page_document(list: &List, next: Option<Place>) -> Document {
+    let mut body = Vec::new();
+    let cursor = next.map(cursor_of);
+    json::render_page(&list.found, cursor.as_deref(), &mut body);
+    let link = cursor.map(|cursor| list.filter.link(&cursor));
+    Document { status: 200, content_type: "application/json", link, body }
 }
 
 /// The newest `limit` orders of all pages, newest first, and where the next page begins. A page that stopped early says
@@ -174,6 +233,25 @@ mod tests {
         {
             assert_eq!(parse_cursor(text, 4), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_list_goes_on_until_it_is_full_or_nothing_is_older() {
+        let boundary = (Time(5), OrderId::new(ShardId(0), 5));
+        let filter = ListFilter { limit: 2, ..ListFilter::default() };
+        let mut gather = Gather::orders(filter, Reader::Admin, vec![ShardId(0)]);
+        assert_eq!(gather.take_queries().len(), 1);
+        assert!(gather.take_queries().is_empty(), "asked once a round");
+        let nothing_yet = OrderPage { orders: Vec::new(), reached: Some(boundary) };
+        assert!(gather.deliver(0, Reply::Orders(Box::new(nothing_yet))).is_none(), "an empty page is no answer");
+        let queries = gather.take_queries();
+        let [(0, ShardId(0), Request::ListOrders(query))] = &queries[..] else { panic!("asked on: {queries:?}") };
+        assert_eq!(query.before, Some(boundary));
+        let last = OrderPage { orders: vec![order_view(Status::Pending, 3)], reached: None };
+        let answer = gather.deliver(0, Reply::Orders(Box::new(last)));
+        let Some(Answer::Document(document)) = answer else { panic!("the list is complete: {answer:?}") };
+        let json: serde_json::Value = serde_json::from_slice(&document.body).expect("JSON");
+        assert_eq!((json["items"].as_array().map(Vec::len), json["next"].is_null()), (Some(1), true));
     }
 
     #[test]

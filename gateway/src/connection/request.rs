@@ -1,6 +1,6 @@
 //! From an admitted request and its body to what is asked of the shards.
 
-use orderlane_core::{ListQuery, OrderId, Reader, Request, ShardId, Time};
+use orderlane_core::{OrderId, Reader, Request, ShardId, Time};
 
 use crate::auth::Principal;
 use crate::connection::admission::Admitted;
@@ -86,25 +86,16 @@ impl Asked<'_, '_> {
 
     fn list_orders(self, context: &mut Context) -> Result<Started, Problem> {
         let filter = ListFilter::parse(self.head.target.query, context.shards)?;
-        let shards = match &filter.customer {
-            Some(customer) => {
-                let home = ShardId::of(customer, context.shards).0;
-                home..home + 1
-            }
-            None => 0..context.shards,
+        let shards: Vec<ShardId> = match &filter.customer {
+            Some(customer) => vec![ShardId::of(customer, context.shards)],
+            None => (0..context.shards).map(ShardId).collect(),
         };
-        let count = shards.len();
-        for (index, shard) in (0..).zip(shards) {
-            let query = ListQuery {
-                reader: reader(self.principal()),
-                customer: filter.customer.clone(),
-                status: filter.status,
-                before: filter.before,
-                limit: filter.limit,
-            };
-            context.submit(ShardId(shard), self.number.wrapping_add(index), Request::ListOrders(Box::new(query)));
+        let count = shards.len() as u32;
+        let mut gather = Gather::orders(filter, reader(self.principal()), shards);
+        for (index, shard, request) in gather.take_queries() {
+            context.submit(shard, self.number.wrapping_add(index), request);
         }
-        Ok((Work::Gather(Box::new(Gather::orders(filter, count))), count as u32))
+        Ok((Work::Gather(Box::new(gather)), count))
     }
 
     fn audit(self, context: &mut Context) -> Started {

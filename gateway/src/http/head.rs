@@ -6,6 +6,7 @@ use httparse::{Error, Header, Request, Status};
 
 use crate::http::fields::{Field, FramingFields, bad, is_host};
 use crate::http::target::Target;
+use crate::http::values::wait_seconds;
 use crate::limits::{FIELD_COUNT_MAX, TARGET_LEN_MAX};
 use crate::problem::{Code, Problem};
 
@@ -113,7 +114,9 @@ impl<'h> Head<'h> {
                 Some(Known::ContentType) => self.content_type.put(value),
                 Some(Known::Accept) => self.accept.put(value),
                 Some(Known::IdempotencyKey) => self.idempotency_key.put(value),
-                Some(Known::Prefer) => self.prefer = self.prefer.or(Some(value)),
+                // Several lines are one list (RFC 7240); the one that counts is the first with a wait.
+                Some(Known::Prefer) if wait_seconds(self.prefer).is_none() => self.prefer = Some(value),
+                Some(Known::Prefer) => {}
                 Some(Known::IfMatch) => self.if_match.put(value),
                 Some(Known::IfNoneMatch) => self.if_none_match.put(value),
                 Some(Known::CorrelationId) => self.correlation.put(value),

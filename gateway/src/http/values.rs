@@ -98,9 +98,10 @@ pub(crate) fn wait_seconds(prefer: Option<&[u8]>) -> Option<u64> {
         let word = preference.split(|byte| *byte == b';').next()?.trim_ascii();
         let (name, value) = std::str::from_utf8(word).ok()?.split_once('=')?;
         let value = value.trim().trim_matches('"');
-        let is_number = !value.is_empty() && value.len() <= 9 && value.bytes().all(|byte| byte.is_ascii_digit());
+        let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+        // More digits than a number has are more than the bound.
         (name.trim().eq_ignore_ascii_case("wait") && is_number)
-            .then(|| value.parse::<u64>().map(|seconds| seconds.min(WAIT_SECONDS_MAX)).ok())?
+            .then(|| value.parse::<u64>().unwrap_or(u64::MAX).min(WAIT_SECONDS_MAX))
     })
 }
 
