@@ -261,7 +261,7 @@ mod tests {
     ];
 
     #[test]
-    fn every_change_of_status_is_a_promised_one() {
+    fn trap_20_every_change_of_status_is_a_promised_one() {
         for stage in Stage::ALL {
             for trigger in Trigger::ALL {
                 if let Answer::Go(next) = answer(stage, trigger) {

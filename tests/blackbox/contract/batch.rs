@@ -64,7 +64,7 @@ fn lines_are_answered_with_lines() {
 }
 
 #[test]
-fn a_line_that_is_no_json_fails_alone() {
+fn trap_07_a_line_that_is_no_json_fails_alone() {
     let server = Server::shared();
     let good = |key: &str| item(key, order("alone", "nothing", 1, "t")).to_string();
     let lines = [good("k-1"), "{".into(), "\u{1}".into(), good("k-2")].join("\n");

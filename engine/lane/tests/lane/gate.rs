@@ -6,7 +6,7 @@ use orderlane_lane::Packet;
 use crate::world::{World, ask, customer, load, sku};
 
 #[test]
-fn an_answer_never_overtakes_its_commit() {
+fn trap_25_an_answer_never_overtakes_its_commit() {
     let mut world = World::one();
     let request = world.place(&ask(&customer(0), "k", &[("tea", 1)]));
     world.turn();
@@ -152,7 +152,7 @@ fn one_commit_is_in_flight_and_the_next_batch_grows_meanwhile() {
 
 /// Traps 23: what was not made durable is not answered for.
 #[test]
-fn a_failed_commit_ends_the_lane_and_releases_none_of_its_effects() {
+fn trap_23_a_failed_commit_ends_the_lane_and_releases_none_of_its_effects() {
     let mut world = World::with_peer();
     world.place(&ask(&customer(0), "k", &[(&sku(1), 1)]));
     world.turn();

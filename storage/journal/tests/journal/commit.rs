@@ -15,7 +15,7 @@ fn open() -> Writing {
 }
 
 #[test]
-fn a_commit_is_written_then_synced_and_gives_its_buffer_back() {
+fn trap_25_a_commit_is_written_then_synced_and_gives_its_buffer_back() {
     let mut writing = open();
     assert!(writing.commit.start().is_none(), "nothing was appended");
     writing.append(0);
@@ -45,7 +45,7 @@ fn durability_os_does_not_sync_commits_and_says_so() {
 }
 
 #[test]
-fn a_segment_is_filled_and_synced_before_it_is_named_and_named_durably_before_it_is_used() {
+fn trap_27_a_segment_is_filled_and_synced_before_it_is_named_and_named_durably_before_it_is_used() {
     let driver = MemoryDriver::default();
     let mut writing = Writing::open(&driver, 1, 1).expect("the disk answers");
     driver.run_tasks(100);
@@ -182,7 +182,7 @@ fn a_segment_that_cannot_be_made_fails_the_commit_that_needs_it_and_no_earlier_o
 }
 
 #[test]
-fn after_a_failed_write_or_sync_nothing_is_written_and_every_commit_fails() {
+fn trap_23_after_a_failed_write_or_sync_nothing_is_written_and_every_commit_fails() {
     for (operation, action) in [("write", "writing the journal"), ("sync", "syncing the journal")] {
         let mut writing = open();
         writing.commit_well(0);

@@ -169,7 +169,7 @@ fn large_then_small(sequence: u64) -> usize {
 }
 
 #[test]
-fn a_flipped_bit_is_refused_by_name_or_cut_in_the_last_frame_only() {
+fn trap_24_a_flipped_bit_is_refused_by_name_or_cut_in_the_last_frame_only() {
     let (moving, at_rest) = (one_segment(), one_segment_at_rest());
     for at in (0..FIRST_SEGMENT_BYTES as usize).step_by(3) {
         let flip = |bytes: &mut Vec<u8>| bytes[at] ^= 1 << (at % 8);
@@ -264,7 +264,7 @@ fn elsewhere(identity: Identity, run: u32, lane: u16) -> Image {
 }
 
 #[test]
-fn frames_of_another_place_do_not_parse_even_at_their_own_offset() {
+fn trap_26_frames_of_another_place_do_not_parse_even_at_their_own_offset() {
     let whole = one_segment();
     let other = Identity { directory: IDENTITY.directory ^ 1, ..IDENTITY };
     let same = elsewhere(IDENTITY, 1, 0);
