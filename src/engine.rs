@@ -1,5 +1,7 @@
 //! The engine of one process: data directory, lanes, listeners, and their end.
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -12,7 +14,7 @@ use orderlane_gateway::auth::{Authenticator, Keys};
 use orderlane_gateway::{Connections, Context as GatewayContext, GatewayMetrics, RequestLog, Surface};
 use orderlane_journal::{Durability, Identity, JournalCommit, JournalOptions, SegmentFiles};
 use orderlane_lane::{
-    AllInMemory, CommitError, Driver, Lane, LaneMetrics, MeshEnd, Port, Shutdown, Turn, Wake, mesh, run_ceiling,
+    AllInMemory, CommitError, Driver, Lane, LaneMetrics, Limits, MeshEnd, Port, Shutdown, Turn, Wake, mesh, run_ceiling,
 };
 use orderlane_monoio::{Choice, LaneThread, MonoioDriver, RunningLane, WakeSource, run_lane};
 
@@ -107,7 +109,7 @@ impl Engine {
         let (recovered, all_recovered) = channel();
         let mut running = Vec::new();
         let mut senders = Vec::new();
-        for (lane, (source, mesh)) in sources.into_iter().zip(mesh(wakes)).enumerate() {
+        for (lane, (source, mesh)) in sources.into_iter().zip(mesh(wakes, Limits::default())).enumerate() {
             let (send, listeners) = channel();
             senders.push(send);
             let lane_plan = LanePlan {
@@ -261,6 +263,7 @@ async fn run_lane_of(
         plan.actuator,
         plan.gateway,
         RequestLog::new(plan.options.log_requests),
+        RandomState::new().build_hasher().finish(),
     );
     let clock = driver.clone();
     let connections = Connections::new(port.clone(), context, move || clock.now());
@@ -295,7 +298,7 @@ async fn recover(
         cli::Durability::Os => Durability::Os,
     };
     let commit = JournalCommit::open(driver.clone(), options).await.context("opening the journal")?;
-    let turn = Turn::new(shards, plan.identity.shards, commit);
+    let turn = Turn::new(shards, plan.identity.shards, commit, Limits::default());
     Ok((turn, Recovered { events: read.events, torn_bytes: read.torn_bytes }))
 }
 

@@ -32,7 +32,7 @@ fn context() -> (Context, String) {
     let actuator = Actuator::new(info, Arc::new(State::new(1)), vec![Arc::default()], vec![Arc::default()]);
     let keys = Keys::dev(&key).expect("the key was just made");
     let authenticator = Authenticator::new(Arc::new(keys));
-    (Context::new(8, authenticator, Arc::new(actuator), Arc::default(), RequestLog::new(0)), token)
+    (Context::new(8, authenticator, Arc::new(actuator), Arc::default(), RequestLog::new(0), 1), token)
 }
 
 fn request(token: &str, number: usize) -> String {

@@ -6,7 +6,7 @@ use std::thread;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use orderlane_core::{Input, Message, OrderId, ShardId};
-use orderlane_lane::{MeshEnd, Packet, Wake, mesh};
+use orderlane_lane::{Limits, MeshEnd, Packet, Wake, mesh};
 
 /// Both ends spin: nobody needs to be woken.
 struct Nobody;
@@ -18,7 +18,7 @@ impl Wake for Nobody {
 const CHUNK: u64 = 256;
 
 fn two_ends() -> (MeshEnd, MeshEnd) {
-    let mut ends = mesh(vec![Arc::new(Nobody) as Arc<dyn Wake>, Arc::new(Nobody)]);
+    let mut ends = mesh(vec![Arc::new(Nobody) as Arc<dyn Wake>, Arc::new(Nobody)], Limits::default());
     let second = ends.pop().expect("two lanes");
     (ends.pop().expect("two lanes"), second)
 }

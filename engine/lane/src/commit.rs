@@ -11,7 +11,7 @@ pub trait Commit: 'static {
     /// Adds events of `shard`, whose numbers are dense from `first`, to the open batch. All were decided at `time`.
     fn append(&mut self, shard: ShardId, first: Sequence, time: Time, events: &[Event]);
 
-    /// Bytes of the open batch so far; beyond [`crate::limits::COMMIT_BYTES_MAX`] the loop appends no more before the next start.
+    /// Bytes of the open batch so far; beyond [`crate::Limits::commit_bytes_max`] the loop appends no more before the next start.
     fn open_bytes(&self) -> usize;
 
     /// Seals the open batch and starts making it durable; the batch after it is open from now on. `None` when nothing was

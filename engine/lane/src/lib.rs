@@ -22,6 +22,7 @@ mod turn;
 pub use ceiling::run_ceiling;
 pub use commit::{Commit, CommitError, Receipt};
 pub use driver::{Disk, Driver, Stream, StreamCloser, StreamReader, StreamWriter, Wake};
+pub use limits::Limits;
 pub use mesh::{MeshEnd, Packet, mesh};
 pub use metrics::LaneMetrics;
 pub use outside::{Outside, report};

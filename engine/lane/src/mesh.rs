@@ -14,7 +14,7 @@ use orderlane_core::{Input, Reply, ReplyTo, ShardId};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::driver::Wake;
-use crate::limits::RING_SLOTS;
+use crate::limits::Limits;
 
 /// What goes from lane to lane.
 #[derive(Debug)]
@@ -28,6 +28,7 @@ pub enum Packet {
 /// One lane's ends of all its rings.
 pub struct MeshEnd {
     lane: usize,
+    limits: Limits,
     to: Vec<Option<Producer<Packet>>>,
     from: Vec<Option<Consumer<Packet>>>,
     waiting: Vec<VecDeque<Packet>>,
@@ -49,9 +50,9 @@ impl Shared {
     }
 }
 
-/// The ends of a mesh of as many lanes as there are wake handles, in lane order.
+/// The ends of a mesh of as many lanes as there are wake handles, in lane order. Every lane has these bounds.
 #[must_use]
-pub fn mesh(wakes: Vec<Arc<dyn Wake>>) -> Vec<MeshEnd> {
+pub fn mesh(wakes: Vec<Arc<dyn Wake>>, limits: Limits) -> Vec<MeshEnd> {
     let lanes = wakes.len();
     let flags = |value: bool| (0..lanes).map(|_| AtomicBool::new(value)).collect::<Vec<_>>();
     let wants_room = (0..lanes).map(|_| flags(false)).collect();
@@ -59,6 +60,7 @@ pub fn mesh(wakes: Vec<Arc<dyn Wake>>) -> Vec<MeshEnd> {
     let mut ends: Vec<MeshEnd> = (0..lanes)
         .map(|lane| MeshEnd {
             lane,
+            limits,
             to: (0..lanes).map(|_| None).collect(),
             from: (0..lanes).map(|_| None).collect(),
             waiting: (0..lanes).map(|_| VecDeque::new()).collect(),
@@ -67,7 +69,7 @@ pub fn mesh(wakes: Vec<Arc<dyn Wake>>) -> Vec<MeshEnd> {
         .collect();
     for source in 0..lanes {
         for target in (0..lanes).filter(|target| *target != source) {
-            let (producer, consumer) = RingBuffer::new(RING_SLOTS);
+            let (producer, consumer) = RingBuffer::new(limits.ring_slots);
             ends[source].to[target] = Some(producer);
             ends[target].from[source] = Some(consumer);
         }
@@ -80,6 +82,11 @@ impl MeshEnd {
     #[must_use]
     pub fn lane(&self) -> usize {
         self.lane
+    }
+
+    /// The bounds of its lane.
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// How many packets wait on this side for room in the ring to `target`.

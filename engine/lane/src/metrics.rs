@@ -130,6 +130,8 @@ pub struct LaneMetrics {
     pub commit_orders: CountHistogram,
     /// Inputs that wait now.
     pub inbox_depth: Cell,
+    /// Those of them that are requests of clients.
+    pub inbox_requests: Cell,
     /// Requests answered `overloaded` because a queue was full.
     pub overloaded: Cell,
     /// Tasks that the loop has in hand: 1 while it works, 0 while it sleeps.

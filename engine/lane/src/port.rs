@@ -8,7 +8,7 @@ use std::task::Waker;
 
 use orderlane_core::{Input, Refusal, Reply, ReplyTo, Request, ShardId};
 
-use crate::limits::{INBOX_REQUESTS_MAX, OUTBOX_REQUESTS_MAX};
+use crate::limits::Limits;
 use crate::mesh::{MeshEnd, Packet};
 use crate::metrics::LaneMetrics;
 
@@ -27,6 +27,7 @@ pub struct Port(Rc<Shared>);
 
 pub(crate) struct Shared {
     lane: u16,
+    limits: Limits,
     lane_of_shard: Arc<[u16]>,
     pub(crate) queues: RefCell<Queues>,
     pub(crate) sleeper: RefCell<Option<Waker>>,
@@ -49,6 +50,7 @@ impl Port {
     pub fn new(mesh: MeshEnd, lane_of_shard: Arc<[u16]>, metrics: Arc<LaneMetrics>) -> Port {
         Port(Rc::new(Shared {
             lane: u16::try_from(mesh.lane()).expect("at most LANES_MAX lanes"),
+            limits: mesh.limits(),
             lane_of_shard,
             queues: RefCell::new(Queues { requests: VecDeque::new(), inner: VecDeque::new(), mesh }),
             sleeper: RefCell::new(None),
@@ -78,14 +80,14 @@ impl Port {
         let input = Input::Request { reply_to, request };
         let mut queues = self.0.queues.borrow_mut();
         let full = if target == self.0.lane {
-            let full = queues.requests.len() >= INBOX_REQUESTS_MAX;
+            let full = queues.requests.len() >= self.0.limits.inbox_requests_max;
             if !full {
                 queues.requests.push_back((shard, input));
             }
             full
         } else {
             let target = usize::from(target);
-            let full = queues.mesh.waiting(target) >= OUTBOX_REQUESTS_MAX;
+            let full = queues.mesh.waiting(target) >= self.0.limits.outbox_requests_max;
             if !full {
                 queues.mesh.send(target, Packet::Input(shard, input));
             }
@@ -129,6 +131,7 @@ impl Port {
     pub(crate) fn take(&self, count_max: usize, staged: &mut VecDeque<(ShardId, Input)>) {
         let queues = &mut *self.0.queues.borrow_mut();
         self.0.metrics.inbox_depth.set((queues.inner.len() + queues.requests.len()) as u64);
+        self.0.metrics.inbox_requests.set(queues.requests.len() as u64);
         let inner = count_max.min(queues.inner.len());
         staged.extend(queues.inner.drain(..inner));
         let requests = (count_max - inner).min(queues.requests.len());
@@ -145,9 +148,10 @@ impl Port {
     pub(crate) fn receive_mesh(&self, mut reply: impl FnMut(Packet)) {
         let queues = &mut *self.0.queues.borrow_mut();
         let (inner, requests) = (&mut queues.inner, &mut queues.requests);
+        let inbox_requests_max = self.0.limits.inbox_requests_max;
         let mut refused = Vec::new();
         queues.mesh.receive(|packet| match packet {
-            Packet::Input(_, Input::Request { reply_to, .. }) if requests.len() >= INBOX_REQUESTS_MAX => {
+            Packet::Input(_, Input::Request { reply_to, .. }) if requests.len() >= inbox_requests_max => {
                 refused.push(reply_to);
             }
             Packet::Input(shard, input @ Input::Request { .. }) => requests.push_back((shard, input)),
@@ -206,6 +210,10 @@ impl Port {
 
     pub(crate) fn awake(&self) {
         self.0.queues.borrow().mesh.awake();
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.0.limits
     }
 
     pub(crate) fn metrics(&self) -> Arc<LaneMetrics> {

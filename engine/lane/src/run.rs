@@ -10,7 +10,6 @@ use orderlane_core::{Effect, Input, Time};
 
 use crate::commit::{Commit, CommitError, Receipt};
 use crate::driver::Driver;
-use crate::limits::ROUNDS_MAX;
 use crate::mesh::Packet;
 use crate::outside::Outside;
 use crate::port::{Clients, Port};
@@ -51,11 +50,12 @@ where
     K: Clients,
 {
     let metrics = lane.port.metrics();
+    let rounds_max = lane.port.limits().rounds_max;
     lane.turn.resume(lane.driver.now(), &metrics);
     let mut waits = Waits { commit: None, prefetch: None, woken: Box::pin(lane.driver.woken()), sleep: None };
     std::future::poll_fn(|cx| {
         lane.wakes_up(&mut waits, cx);
-        for _ in 0..ROUNDS_MAX {
+        for _ in 0..rounds_max {
             let now = lane.driver.now();
             let mut progress = lane.finish_commit(&mut waits, now, cx)?;
             if lane.take(&mut waits, now, cx) && lane.turn.step(now, &metrics) {

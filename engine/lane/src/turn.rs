@@ -11,12 +11,13 @@ use orderlane_core::{Effect, Event, Input, OrderId, Output, Shard, ShardId, Stat
 
 use crate::commit::Commit;
 use crate::gate::Gate;
-use crate::limits::{BATCH_MAX, COMMIT_BYTES_MAX};
+use crate::limits::Limits;
 use crate::metrics::LaneMetrics;
 use crate::port::Port;
 
 /// The shards of a lane, and the batch under way.
 pub struct Turn<C> {
+    limits: Limits,
     shards: Vec<Shard>,
     /// Where a shard stands in `shards`; `None` when another lane owns it.
     slots: Vec<Option<usize>>,
@@ -29,15 +30,16 @@ pub struct Turn<C> {
 }
 
 impl<C: Commit> Turn<C> {
-    /// A lane with these shards of `shard_count` in all, and this way to make their events durable.
+    /// A lane with these shards of `shard_count` in all, this way to make their events durable, and the bounds of its mesh.
     #[must_use]
-    pub fn new(shards: Vec<Shard>, shard_count: u16, commit: C) -> Turn<C> {
+    pub fn new(shards: Vec<Shard>, shard_count: u16, commit: C, limits: Limits) -> Turn<C> {
         let mut slots = vec![None; usize::from(shard_count)];
         for (slot, shard) in shards.iter().enumerate() {
             slots[shard.id().index()] = Some(slot);
         }
         let outputs = shards.iter().map(|_| Output::default()).collect();
         Turn {
+            limits,
             shards,
             slots,
             outputs,
@@ -61,13 +63,13 @@ impl<C: Commit> Turn<C> {
     /// Takes what has arrived, as far as the open batch has room. Inner inputs first, so that what has begun ends.
     pub fn take(&mut self, port: &Port) {
         if self.has_room() {
-            port.take(BATCH_MAX.saturating_sub(self.staged.len()), &mut self.staged);
+            port.take(self.limits.batch_max.saturating_sub(self.staged.len()), &mut self.staged);
         }
     }
 
     /// Whether the open batch takes more inputs.
     pub(crate) fn has_room(&self) -> bool {
-        self.commit.open_bytes() < COMMIT_BYTES_MAX
+        self.commit.open_bytes() < self.limits.commit_bytes_max
     }
 
     /// What waits to be handled, in order: what a prefetch looks at.

@@ -1,7 +1,5 @@
 //! What the connections of a lane share.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use orderlane_core::{Request, ShardId};
@@ -39,7 +37,8 @@ pub struct Context {
 }
 
 impl Context {
-    /// For a lane of an engine with so many shards.
+    /// For a lane of an engine with so many shards. `random` is where its correlation ids start: another number for each lane and
+    /// start.
     #[must_use]
     pub fn new(
         shards: u16,
@@ -47,6 +46,7 @@ impl Context {
         actuator: Arc<Actuator>,
         metrics: Arc<GatewayMetrics>,
         log: RequestLog,
+        random: u64,
     ) -> Context {
         Context {
             shards,
@@ -58,7 +58,7 @@ impl Context {
             draining: false,
             scratch: Vec::new(),
             submissions: Vec::new(),
-            random: RandomState::new().build_hasher().finish(),
+            random,
         }
     }
 

@@ -176,7 +176,7 @@ fn join_chunks(mut bytes: &str) -> (String, &str) {
 pub(crate) fn context() -> Context {
     let metrics = Arc::new(GatewayMetrics::default());
     let authenticator = Authenticator::new(Arc::new(Keys::dev(key()).expect("a key")));
-    Context::new(SHARDS, authenticator, Arc::new(actuator(&metrics)), metrics, RequestLog::new(0))
+    Context::new(SHARDS, authenticator, Arc::new(actuator(&metrics)), metrics, RequestLog::new(0), 1)
 }
 
 fn actuator(metrics: &Arc<GatewayMetrics>) -> Actuator {

@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::{Context as Task, Poll, Wake as TaskWake, Waker};
 
 use orderlane_core::{Refusal, Reply, ReplyTo, Time};
-use orderlane_lane::{Clients, Disk, Driver, Port, Stream, StreamCloser, StreamReader, StreamWriter, Wake, mesh};
+use orderlane_lane::{
+    Clients, Disk, Driver, Limits, Port, Stream, StreamCloser, StreamReader, StreamWriter, Wake, mesh,
+};
 
 use crate::clients::Connections;
 use crate::connection::tests::{ORDER, context, post, request};
@@ -218,7 +220,7 @@ impl Lane {
     fn new() -> Lane {
         let world = World::default();
         world.0.now.set(crate::connection::tests::START.0);
-        let mut ends = mesh(vec![Arc::new(Flag(AtomicBool::new(false)))]);
+        let mut ends = mesh(vec![Arc::new(Flag(AtomicBool::new(false)))], Limits::default());
         let port = Port::new(ends.remove(0), vec![0; 4].into(), Arc::default());
         let clock = world.clone();
         let connections = Connections::new(port.clone(), context(), move || clock.now());

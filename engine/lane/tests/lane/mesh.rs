@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use orderlane_core::{Refusal, Reply, ReplyTo};
 use orderlane_lane::limits::RING_SLOTS;
-use orderlane_lane::{MeshEnd, Packet, Wake, mesh};
+use orderlane_lane::{Limits, MeshEnd, Packet, Wake, mesh};
 
 #[derive(Default)]
 struct Bell {
@@ -42,7 +42,7 @@ impl Wake for Bell {
 
 fn lanes<const N: usize>() -> ([MeshEnd; N], [Arc<Bell>; N]) {
     let bells: [Arc<Bell>; N] = std::array::from_fn(|_| Arc::default());
-    let ends = mesh(bells.iter().map(|bell| bell.clone() as Arc<dyn Wake>).collect());
+    let ends = mesh(bells.iter().map(|bell| bell.clone() as Arc<dyn Wake>).collect(), Limits::default());
     let Ok(ends) = ends.try_into() else { panic!("an end for each handle") };
     (ends, bells)
 }

@@ -20,8 +20,8 @@ use orderlane_core::{
 };
 use orderlane_lane::limits::COMMIT_BYTES_MAX;
 use orderlane_lane::{
-    Clients, Commit, CommitError, Disk, Driver, Lane, LaneMetrics, MeshEnd, Outside, Port, Prefetch, Receipt, Shutdown,
-    Stream, StreamCloser, StreamReader, StreamWriter, Turn, Wake, mesh, report, run,
+    Clients, Commit, CommitError, Disk, Driver, Lane, LaneMetrics, Limits, MeshEnd, Outside, Port, Prefetch, Receipt,
+    Shutdown, Stream, StreamCloser, StreamReader, StreamWriter, Turn, Wake, mesh, report, run,
 };
 
 pub const SHARDS: u16 = 2;
@@ -97,7 +97,7 @@ impl World {
     fn new(lane_of_shard: &[u16], lanes: usize, peer: bool) -> World {
         let bells: Vec<Arc<Bell>> = (0..lanes + usize::from(peer)).map(|_| Arc::default()).collect();
         let wakes: Vec<Arc<dyn Wake>> = bells.iter().map(|bell| bell.clone() as Arc<dyn Wake>).collect();
-        let mut ends = mesh(wakes.clone());
+        let mut ends = mesh(wakes.clone(), Limits::default());
         let peer = peer.then(|| Rc::new(RefCell::new(ends.pop().expect("the last end is the test's"))));
         let shutdown = Arc::new(Shutdown::new(wakes));
         let (clock, ledger) = (Rc::<Clock>::default(), Rc::<Ledger>::default());
@@ -271,6 +271,7 @@ impl TestLane {
             own.map(|shard| Shard::new(config(shard))).collect(),
             SHARDS,
             TestCommit { state: commit.clone(), ledger: ledger.clone() },
+            Limits::default(),
         );
         let lane = Lane {
             driver: TestDriver { clock: clock.clone(), bell: bell.clone() },
