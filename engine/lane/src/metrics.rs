@@ -132,6 +132,8 @@ pub struct LaneMetrics {
     pub inbox_depth: Cell,
     /// Those of them that are requests of clients.
     pub inbox_requests: Cell,
+    /// Times that a ring to another lane had no room for all that was to be sent.
+    pub rings_full: Cell,
     /// Requests answered `overloaded` because a queue was full.
     pub overloaded: Cell,
     /// Tasks that the loop has in hand: 1 while it works, 0 while it sleeps.

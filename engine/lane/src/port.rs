@@ -181,7 +181,9 @@ impl Port {
     }
 
     pub(crate) fn flush_mesh(&self) {
-        self.0.queues.borrow_mut().mesh.flush();
+        if !self.0.queues.borrow_mut().mesh.flush() {
+            self.0.metrics.rings_full.add(1);
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

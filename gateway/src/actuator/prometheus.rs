@@ -164,6 +164,9 @@ fn lanes(actuator: &Actuator, exposition: &mut Exposition<'_>) {
     each(Kind::Counter, "lane_overloaded_total", "Requests answered overloaded because a queue was full.", |m| {
         m.overloaded.value()
     });
+    each(Kind::Counter, "lane_rings_full_total", "Times that a ring to another lane had no room for all of it.", |m| {
+        m.rings_full.value()
+    });
     timer(
         exposition,
         ["lane_stall_seconds", "lane_stall_seconds_max"],

@@ -204,6 +204,7 @@ enum Turned {
 
 /// 100,000 there and 100,000 back, in bursts of all sizes, so that both sides go to sleep as often as can be.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "two real threads are what is tested")]
 fn two_threads_exchange_200_000_packets_and_lose_none() {
     const COUNT: usize = 100_000;
     let ([mut here, mut there], [here_bell, there_bell]) = lanes();
@@ -251,6 +252,7 @@ fn two_threads_exchange_200_000_packets_and_lose_none() {
 
 /// 200,000 at once, far more than the ring takes: the sender sleeps until there is room.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "two real threads are what is tested")]
 fn a_thread_that_sends_far_more_than_the_ring_takes_loses_none() {
     const COUNT: usize = 200_000;
     let ([mut here, mut there], [here_bell, there_bell]) = lanes();
