@@ -25,7 +25,7 @@ mod order;
 mod pages;
 mod payment;
 mod reply;
-mod saga;
+pub mod saga;
 mod shard;
 mod timers;
 mod waiters;

@@ -6,6 +6,7 @@ use crate::ids::OrderId;
 use crate::input::Outcome;
 use crate::order::Order;
 use crate::payment::Learned;
+use crate::saga::Trigger;
 use crate::timers::Timer;
 
 /// The call that `event` asks for.
@@ -16,7 +17,9 @@ pub(crate) fn call_after(event: &Event) -> Option<Call> {
 /// Decides what an outcome of the mailer means.
 pub(crate) fn decide(id: OrderId, order: &Order, outcome: Outcome) -> Learned {
     match outcome {
-        Outcome::Notified if order.notify => Learned::Event(Event::NotificationSent { order: id }),
+        Outcome::Notified if order.notify => {
+            Learned::Event(Trigger::NotificationSent, Event::NotificationSent { order: id })
+        }
         Outcome::NotNotified if order.notify => Learned::TryAgain(Timer::Notify),
         _ => Learned::Nothing,
     }

@@ -6,14 +6,14 @@ use crate::ids::OrderId;
 use crate::input::Outcome;
 use crate::limits::ATTEMPTS_MAX;
 use crate::order::{Order, bit_of};
-use crate::saga::{Answer, Stage, Trigger};
+use crate::saga::{Stage, Trigger};
 use crate::timers::Timer;
 
 /// What an outcome comes to.
 #[derive(Debug)]
 pub(crate) enum Learned {
-    /// Something new.
-    Event(Event),
+    /// Something new, if the table lets it happen.
+    Event(Trigger, Event),
     /// Still nothing is known: the call is made again later.
     TryAgain(Timer),
     /// Nothing that matters any more.
@@ -26,40 +26,36 @@ pub(crate) fn decide(id: OrderId, order: &Order, outcome: Outcome) -> Learned {
     match outcome {
         Outcome::Charged { attempt } => {
             let known = attempt == 0 || attempt > order.attempt || order.charged & bit_of(attempt) != 0;
-            event_if(!known, order, order.payment_trigger(attempt), Event::PaymentCompleted { order: id, attempt })
+            event_if(!known, order.payment_trigger(attempt), Event::PaymentCompleted { order: id, attempt })
         }
         Outcome::Declined { attempt } => {
             let event = Event::PaymentFailed { order: id, reason: Reason::Declined };
-            event_if(under_way(attempt), order, Trigger::PaymentFailed, event)
+            event_if(under_way(attempt), Trigger::PaymentFailed, event)
         }
         Outcome::PaymentUnknown { attempt } if under_way(attempt) && order.unknown => {
             Learned::TryAgain(Timer::Reconcile)
         }
         Outcome::PaymentUnknown { attempt } => {
             let event = Event::PaymentUnknown { order: id, attempt };
-            event_if(under_way(attempt), order, Trigger::PaymentUnknown, event)
+            event_if(under_way(attempt), Trigger::PaymentUnknown, event)
         }
         Outcome::NotCharged { attempt } => {
             let event = Event::PaymentNotFound { order: id, attempt };
-            event_if(under_way(attempt), order, Trigger::PaymentNotFound, event)
+            event_if(under_way(attempt), Trigger::PaymentNotFound, event)
         }
         Outcome::Refunded { attempt } => {
             let asked = refund_is_open(order, attempt);
-            event_if(asked, order, Trigger::RefundCompleted, Event::RefundCompleted { order: id, attempt })
+            event_if(asked, Trigger::RefundCompleted, Event::RefundCompleted { order: id, attempt })
         }
-        Outcome::RefundUnknown { attempt } if refund_is_open(order, attempt) => Learned::TryAgain(Timer::Refund),
+        Outcome::RefundUnknown { attempt } if refund_is_open(order, attempt) => {
+            Learned::TryAgain(Timer::Refund(attempt))
+        }
         Outcome::RefundUnknown { .. } | Outcome::Notified | Outcome::NotNotified => Learned::Nothing,
     }
 }
 
-fn event_if(holds: bool, order: &Order, trigger: Trigger, event: Event) -> Learned {
-    if !holds {
-        return Learned::Nothing;
-    }
-    match order.answer(trigger) {
-        Answer::Go(_) | Answer::Stay => Learned::Event(event),
-        Answer::Void | Answer::Never => Learned::Nothing,
-    }
+fn event_if(holds: bool, trigger: Trigger, event: Event) -> Learned {
+    if holds { Learned::Event(trigger, event) } else { Learned::Nothing }
 }
 
 fn refund_is_open(order: &Order, attempt: u8) -> bool {
@@ -119,17 +115,32 @@ pub(crate) fn refund(order: &Order, attempt: u8) -> Call {
     Call::Refund { attempt, amount, currency }
 }
 
-/// What is to be asked of the provider about an order that was found under way: at a start, or when a timer fires.
-pub(crate) fn call_open(order: &Order) -> Option<Call> {
-    let refunds = order.refunding & !order.refunded;
-    match order.stage {
+/// The refund of an attempt's money, if it is still open.
+pub(crate) fn refund_open(order: &Order, attempt: u8) -> Option<Call> {
+    refund_is_open(order, attempt).then(|| refund(order, attempt))
+}
+
+/// What is to be asked of the provider about an order that was found under way at a start: the attempt, and every refund.
+pub(crate) fn calls_open(order: &Order) -> impl Iterator<Item = Call> {
+    let attempt = match order.stage {
         Stage::Charging => Some(charge(order)),
         Stage::Reconciling => Some(Call::Reconcile { attempt: order.attempt }),
         // Nobody wants this money any more: it is looked up, never asked for again.
         Stage::Cancelling if !order.settled => Some(Call::Reconcile { attempt: order.attempt }),
-        _ if refunds != 0 => Some(refund(order, refunds.trailing_zeros() as u8 + 1)),
-        _ => None,
-    }
+        Stage::Reserving
+        | Stage::Rejecting
+        | Stage::Expiring
+        | Stage::Failing
+        | Stage::Selling
+        | Stage::Cancelling
+        | Stage::Refunding
+        | Stage::Completed
+        | Stage::Rejected
+        | Stage::PaymentFailed
+        | Stage::Expired
+        | Stage::Cancelled => None,
+    };
+    attempt.into_iter().chain((1..=order.attempt).filter_map(|attempt| refund_open(order, attempt)))
 }
 
 fn amount_of(order: &Order) -> (u64, crate::ids::Currency) {

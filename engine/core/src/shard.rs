@@ -24,7 +24,7 @@ use crate::notification;
 use crate::order::{self, Order, Orders};
 use crate::payment::{self, Learned};
 use crate::reply::{Audit, MoneySums, Reply, Status};
-use crate::saga::{Answer, Stage, Trigger};
+use crate::saga::{self, Answer, Reached, Stage, Trigger};
 use crate::timers::{Timer, Timers};
 use crate::waiters::Waiters;
 
@@ -66,6 +66,8 @@ pub struct Shard {
     links: Links,
     timers: Timers,
     waiters: Waiters,
+    /// Not state.
+    reached: Reached,
 }
 
 impl Shard {
@@ -81,6 +83,7 @@ impl Shard {
             links: Links::new(config.shards),
             timers: Timers::default(),
             waiters: Waiters::default(),
+            reached: Reached::default(),
         }
     }
 
@@ -213,8 +216,8 @@ impl Shard {
             if order.can_expire() {
                 self.timers.set(order.deadline, number, Timer::Deadline);
             }
-            let calls = [payment::call_open(order), order.notify.then_some(Call::Notify)];
-            out.effects.extend(calls.into_iter().flatten().map(|call| outside(id, order, call)));
+            let calls = payment::calls_open(order).chain(order.notify.then_some(Call::Notify));
+            out.effects.extend(calls.map(|call| outside(id, order, call)));
         }
         self.links.acknowledge_all(&mut out.effects);
         self.end_turn(now, out);
@@ -244,6 +247,13 @@ impl Shard {
     #[must_use]
     pub fn orders_by_status(&self) -> &[u64; Status::ALL.len()] {
         &self.orders.by_status
+    }
+
+    /// The pairs of the saga's table that this shard has come to since it was made, the replay included: those that happened,
+    /// and those that were void.
+    #[must_use]
+    pub fn saga_reached(&self) -> &Reached {
+        &self.reached
     }
 
     /// Units that completed orders of this shard bought, on whatever stock shard.
@@ -299,12 +309,12 @@ impl Shard {
         self.store(now, event, out);
     }
 
-    /// Emits an event of the saga unless the table says that it comes too late.
+    /// Emits an event of the saga unless the table says that it comes too late. What happens is noted when it is applied.
     fn emit_if(&mut self, now: Time, id: OrderId, trigger: Trigger, event: Event, out: &mut Output) {
-        let order = self.orders.get(id.number()).expect("shards tell of orders that exist");
+        let order = self.orders.get(id.number()).expect("shards and outcomes tell of orders that exist");
         match order.answer(trigger) {
             Answer::Go(_) | Answer::Stay => self.emit(now, id, event, out),
-            Answer::Void => {}
+            Answer::Void => saga::note(&mut self.reached, order.stage, trigger),
             Answer::Never => panic!("order {id}: {event:?} cannot happen in {:?}", order.stage),
         }
     }
@@ -321,7 +331,7 @@ impl Shard {
             | Outcome::RefundUnknown { .. } => payment::decide(id, order, outcome),
         };
         match learned {
-            Learned::Event(event) => self.emit(now, id, event, out),
+            Learned::Event(trigger, event) => self.emit_if(now, id, trigger, event, out),
             Learned::TryAgain(timer) => self.try_again(now, id.number(), timer),
             Learned::Nothing => {}
         }
@@ -340,13 +350,10 @@ impl Shard {
         let order = self.orders.get(number).expect("a timer names an order that exists");
         let call = match timer {
             Timer::Deadline => {
-                if order.can_expire() {
-                    self.emit(now, id, Event::HoldExpired { order: id }, out);
-                }
-                return;
+                return self.emit_if(now, id, Trigger::HoldExpired, Event::HoldExpired { order: id }, out);
             }
             Timer::Reconcile => (!order.settled).then_some(Call::Reconcile { attempt: order.attempt }),
-            Timer::Refund => payment::call_open(order).filter(|call| matches!(call, Call::Refund { .. })),
+            Timer::Refund(attempt) => payment::refund_open(order, attempt),
             Timer::Notify => order.notify.then_some(Call::Notify),
         };
         out.effects.extend(call.map(|call| outside(id, order, call)));
@@ -401,7 +408,8 @@ impl Shard {
     fn apply_to_order(&mut self, id: OrderId, now: Time, event: &Event) {
         let order = self.orders.get_mut(id.number()).expect("an event names an order that exists");
         let before = order.stage;
-        order.apply(id, now, event, &mut self.links);
+        let trigger = order.apply(id, now, event, &mut self.links);
+        saga::note(&mut self.reached, before, trigger);
         let (after, total, currency) = (order.stage, order.total(), order.currency);
         if before != after {
             self.orders.by_status[before.status() as usize] -= 1;

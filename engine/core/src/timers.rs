@@ -14,8 +14,8 @@ pub(crate) enum Timer {
     Deadline,
     /// Look up the attempt again.
     Reconcile,
-    /// Ask for the refund again.
-    Refund,
+    /// Ask for the refund of an attempt's money again: several may be open, each has its own.
+    Refund(u8),
     /// Tell the customer again.
     Notify,
 }

@@ -11,7 +11,7 @@ use crate::ids::{OrderId, Time};
 use crate::input::Reader;
 use crate::limits::OPEN_ORDERS_MAX;
 use crate::reply::{Refusal, Status};
-use crate::saga::{Answer, Stage, Trigger};
+use crate::saga::{self, Answer, Reached, Stage, Trigger};
 
 pub(crate) use state::{Order, bit_of};
 pub(crate) use store::Orders;
@@ -46,11 +46,13 @@ pub(crate) fn decide_cancel(
     order: Option<&Order>,
     reader: &Reader,
     version_expected: Option<u32>,
+    reached: &mut Reached,
 ) -> Result<Option<Event>, Refusal> {
     let order = order.filter(|order| may_see(order, reader)).ok_or(Refusal::NotFound)?;
     if version_expected.is_some_and(|version| version != order.version) {
         return Err(Refusal::VersionMismatch);
     }
+    saga::note(reached, order.stage, Trigger::CancelRequested);
     if order.answer(Trigger::CancelRequested) != Answer::Void {
         return Ok(Some(Event::CancelRequested { order: id }));
     }

@@ -127,11 +127,12 @@ impl Order {
         if attempt == self.attempt && !self.settled { Trigger::PaymentCompleted } else { Trigger::PaymentSurplus }
     }
 
-    /// Applies an event of the saga (not `OrderCreated`) and queues the messages that follow from it.
+    /// Applies an event of the saga (not `OrderCreated`), queues the messages that follow from it, and gives its name in the
+    /// table.
     ///
     /// # Panics
     /// When the table says that the event cannot come here: the engine or the stored log is broken.
-    pub(crate) fn apply(&mut self, order: OrderId, now: Time, event: &Event, links: &mut Links) {
+    pub(crate) fn apply(&mut self, order: OrderId, now: Time, event: &Event, links: &mut Links) -> Trigger {
         let before = self.stage;
         let trigger = self.note(event);
         let after = match answer(before, trigger) {
@@ -140,7 +141,7 @@ impl Order {
             Answer::Void | Answer::Never => panic!("order {order}: {event:?} cannot happen in {before:?}"),
         };
         if after == before {
-            return;
+            return trigger;
         }
         self.enter(order, before, after, links);
         self.stage = after;
@@ -148,6 +149,7 @@ impl Order {
             self.version += 1;
             self.updated_at = now;
         }
+        trigger
     }
 
     /// Notes the facts that an event brings, whatever it means for the stage, and gives its name in the table.

@@ -87,7 +87,8 @@ impl Shard {
         version_expected: Option<u32>,
         out: &mut Output,
     ) -> Reply {
-        match order::decide_cancel(id, self.orders.get(id.number()), reader, version_expected) {
+        let known = self.orders.get(id.number());
+        match order::decide_cancel(id, known, reader, version_expected, &mut self.reached) {
             Ok(event) => {
                 event.into_iter().for_each(|event| self.emit(now, id, event, out));
                 let order = self.orders.get(id.number()).expect("an order that can be cancelled exists");
