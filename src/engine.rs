@@ -12,7 +12,7 @@ use orderlane_core::{Config, Sequence, Shard, ShardId, Time};
 use orderlane_gateway::actuator::{Actuator, Info, State};
 use orderlane_gateway::auth::{Authenticator, Keys};
 use orderlane_gateway::{Connections, Context as GatewayContext, GatewayMetrics, RequestLog, Surface};
-use orderlane_journal::{Durability, Identity, JournalCommit, JournalOptions, SegmentFiles};
+use orderlane_journal::{Durability, Identity, JournalCommit, JournalOptions, OsDirectory, SegmentFiles};
 use orderlane_lane::{
     AllInMemory, CommitError, Driver, Lane, LaneMetrics, Limits, MeshEnd, Port, Shutdown, Turn, Wake, mesh, run_ceiling,
 };
@@ -103,7 +103,10 @@ impl Engine {
         let gateways: Vec<Arc<GatewayMetrics>> = (0..lanes).map(|_| Arc::default()).collect();
         let actuator = Arc::new(Actuator::new(plan.info.clone(), state.clone(), metrics.clone(), gateways.clone()));
         let files = match &plan.data {
-            Some(data) => Some(Arc::new(SegmentFiles::prepare(&data.path).context("opening the journal")?)),
+            Some(data) => {
+                let directory = OsDirectory::new(&data.path);
+                Some(Arc::new(SegmentFiles::prepare(directory).context("opening the journal")?))
+            }
             None => None,
         };
         let (recovered, all_recovered) = channel();

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use orderlane_core::{Audit, Check, Sequence, Shard, ShardId, Status};
 use orderlane_gateway::json::render_audit;
-use orderlane_journal::SegmentFiles;
+use orderlane_journal::{OsDirectory, SegmentFiles};
 
 use crate::cli::{self, JournalCommand};
 use crate::data::DataDirectory;
@@ -24,7 +24,7 @@ pub(crate) fn journal(options: cli::Journal) -> Result<ExitCode> {
 /// Recovers all shards on the side and checks them, each alone and all together.
 fn verify(path: &Path, json: bool) -> Result<ExitCode> {
     let data = DataDirectory::open(path)?;
-    let files = SegmentFiles::list(path).context("reading the journal")?;
+    let files = SegmentFiles::list(OsDirectory::new(path)).context("reading the journal")?;
     let count = data.identity.shards;
     let mut shards: Vec<Shard> =
         (0..count).map(|shard| Shard::new(config_of(ShardId(shard), data.identity, data.seed))).collect();
@@ -68,7 +68,7 @@ fn sold_equals_completed(shards: &[Shard], audits: &[Audit]) -> Option<Check> {
 
 fn show(path: &Path) -> Result<ExitCode> {
     let data = DataDirectory::open(path)?;
-    let files = SegmentFiles::list(path).context("reading the journal")?;
+    let files = SegmentFiles::list(OsDirectory::new(path)).context("reading the journal")?;
     println!("{:<28} {:>10} {:>12} {:>14}  state", "segment", "frames", "events", "bytes");
     files
         .show(data.identity, |segment| {
@@ -87,7 +87,7 @@ fn show(path: &Path) -> Result<ExitCode> {
 
 fn export(path: &Path) -> Result<ExitCode> {
     let data = DataDirectory::open(path)?;
-    let files = SegmentFiles::list(path).context("reading the journal")?;
+    let files = SegmentFiles::list(OsDirectory::new(path)).context("reading the journal")?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     let count = files.export(data.identity, &mut out).context("exporting the journal")?;
     out.flush().context("writing the events")?;

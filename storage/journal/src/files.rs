@@ -1,13 +1,13 @@
-//! The segment files of a data directory, with `std::fs`: for the start of the process and for commands on a stopped one.
+//! The segment files of a data directory: for the start of the process and for commands on a stopped one.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use orderlane_core::{Event, Sequence, ShardId, Time};
 
 use crate::damage::Damage;
+use crate::directory::{Directory, OsDirectory};
 use crate::export::export_frame;
 use crate::recovery::{Recovered, Recovery};
 use crate::segment::{Identity, SegmentName};
@@ -77,27 +77,27 @@ pub struct SegmentSummary {
 
 /// The segments of a data directory, in the order of their names.
 #[derive(Clone, Debug)]
-pub struct SegmentFiles {
-    directory: PathBuf,
+pub struct SegmentFiles<D: Directory = OsDirectory> {
+    directory: D,
     names: Vec<SegmentName>,
 }
 
-impl SegmentFiles {
+impl<D: Directory> SegmentFiles<D> {
     /// Lists the segments of `directory`. Files with other endings do not count.
     ///
     /// # Errors
     /// When the directory cannot be read or holds an unknown `.seg` file.
-    pub fn list(directory: &Path) -> Result<SegmentFiles, FilesError> {
+    pub fn list(directory: D) -> Result<SegmentFiles<D>, FilesError> {
         let mut names = Vec::new();
-        for name in file_names(directory)? {
+        for name in file_names(&directory)? {
             match SegmentName::parse(&name) {
                 Some(segment) => names.push(segment),
-                None if name.ends_with(".seg") => return Err(FilesError::UnknownName(directory.join(name))),
+                None if name.ends_with(".seg") => return Err(FilesError::UnknownName(directory.path().join(name))),
                 None => {}
             }
         }
         names.sort_unstable();
-        Ok(SegmentFiles { directory: directory.to_owned(), names })
+        Ok(SegmentFiles { directory, names })
     }
 
     /// For a start, with no other process in the directory: removes segments whose filling was never finished, lists the
@@ -106,28 +106,30 @@ impl SegmentFiles {
     ///
     /// # Errors
     /// As [`SegmentFiles::list`], and when a file cannot be read or removed or a sync fails: then nothing may be read.
-    pub fn prepare(directory: &Path) -> Result<SegmentFiles, FilesError> {
-        for name in file_names(directory)?.iter().filter(|name| SegmentName::is_unfinished(name)) {
-            let path = directory.join(name);
-            fs::remove_file(&path).map_err(io_error("removing the unfinished segment", &path))?;
+    pub fn prepare(directory: D) -> Result<SegmentFiles<D>, FilesError> {
+        for name in file_names(&directory)?.iter().filter(|name| SegmentName::is_unfinished(name)) {
+            let failed = io_error("removing the unfinished segment", directory.path().join(name));
+            directory.remove(name).map_err(failed)?;
         }
         let mut files = SegmentFiles::list(directory)?;
-        for path in files.names.iter().map(|name| files.path(*name)) {
-            let file = File::open(&path).map_err(io_error("opening", &path))?;
-            file.sync_all().map_err(io_error("syncing", &path))?;
+        for name in &files.names {
+            files.directory.sync(&name.to_string()).map_err(io_error("syncing", files.path(*name)))?;
         }
-        let handle = File::open(directory).map_err(io_error("opening", directory))?;
-        let sync_names = || handle.sync_all().map_err(io_error("syncing", directory));
-        sync_names()?;
+        files.sync_names()?;
         for round in unused_segments(&files)? {
-            for path in round.iter().map(|name| files.path(*name)) {
-                fs::remove_file(&path).map_err(io_error("removing the unused segment", &path))?;
+            for name in &round {
+                let failed = io_error("removing the unused segment", files.path(*name));
+                files.directory.remove(&name.to_string()).map_err(failed)?;
             }
             // The next ones stand before these: none of these may come back without them.
-            sync_names()?;
+            files.sync_names()?;
             files.names.retain(|name| !round.contains(name));
         }
         Ok(files)
+    }
+
+    fn sync_names(&self) -> Result<(), FilesError> {
+        self.directory.sync_names().map_err(io_error("syncing", self.directory.path()))
     }
 
     /// The segments.
@@ -139,7 +141,7 @@ impl SegmentFiles {
     /// Where a segment is.
     #[must_use]
     pub fn path(&self, name: SegmentName) -> PathBuf {
-        self.directory.join(name.to_string())
+        self.directory.path().join(name.to_string())
     }
 
     /// Reads all of a segment into `buffer`, whose room is used again.
@@ -147,11 +149,25 @@ impl SegmentFiles {
     /// # Errors
     /// When it cannot be read.
     pub fn read(&self, name: SegmentName, buffer: &mut Vec<u8>) -> Result<(), FilesError> {
-        let path = self.path(name);
         buffer.clear();
-        let mut file = File::open(&path).map_err(io_error("opening", &path))?;
-        file.read_to_end(buffer).map_err(io_error("reading", &path))?;
-        Ok(())
+        self.read_part(name, 0, usize::MAX, buffer)
+    }
+
+    /// Appends a part of a segment, shorter only at the segment's end.
+    pub(crate) fn read_part(
+        &self,
+        name: SegmentName,
+        offset: u64,
+        bytes_max: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), FilesError> {
+        let read = self.directory.read(&name.to_string(), offset, bytes_max, buffer);
+        read.map_err(io_error("reading", self.path(name)))
+    }
+
+    /// Bytes of a segment's file.
+    pub(crate) fn length(&self, name: SegmentName) -> Result<u64, FilesError> {
+        self.directory.length(&name.to_string()).map_err(io_error("reading", self.path(name)))
     }
 
     /// Recovers the wanted shards, each from its sequence on; see [`Recovery`]. Several threads may do so at once.
@@ -199,7 +215,7 @@ impl SegmentFiles {
             self.read(*name, &mut buffer)?;
             let mut segment = walk.segment(*name, &buffer)?;
             while let Some(frame) = segment.next_frame()? {
-                let written = export_frame(&frame, out).map_err(io_error("exporting", &self.path(*name)))?;
+                let written = export_frame(&frame, out).map_err(io_error("exporting", self.path(*name)))?;
                 events += written.map_err(|malformed| segment.damage(&frame, malformed.into()))?;
             }
         }
@@ -225,17 +241,10 @@ fn summary(walk: &mut Walk, name: SegmentName, bytes: &[u8]) -> Result<SegmentSu
     Ok(summary)
 }
 
-fn file_names(directory: &Path) -> Result<Vec<String>, FilesError> {
-    let failed = || io_error("listing", directory);
-    let mut names = Vec::new();
-    for entry in fs::read_dir(directory).map_err(failed())? {
-        // A name that is not UTF-8 is none of ours.
-        names.extend(entry.map_err(failed())?.file_name().into_string());
-    }
-    Ok(names)
+fn file_names(directory: &impl Directory) -> Result<Vec<String>, FilesError> {
+    directory.names().map_err(io_error("listing", directory.path()))
 }
 
-pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FilesError {
-    let path = path.to_owned();
-    move |source| FilesError::Io { action, path, source }
+fn io_error(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> FilesError {
+    move |source| FilesError::Io { action, path: path.as_ref().to_owned(), source }
 }

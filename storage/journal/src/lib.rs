@@ -13,12 +13,13 @@
 //! | [`JournalCommit`] | the lane's [`Commit`](orderlane_lane::Commit) over the driver's disk |
 //! | [`Walk`] | reads segments frame by frame and judges their tails; `show` and `export` are built on it |
 //! | [`Recovery`] | the fold's source at start: density of sequences, agreement between runs |
-//! | [`SegmentFiles`] | lists, syncs, reads and tidies the files with `std::fs`; the only part that knows a path |
+//! | [`SegmentFiles`] | lists, syncs, reads and tidies the files of a [`Directory`], which is the only part that knows a path |
 #![forbid(unsafe_code)]
 
 mod changes;
 mod commit;
 mod damage;
+mod directory;
 mod event;
 mod export;
 mod files;
@@ -36,6 +37,7 @@ mod writer;
 
 pub use commit::JournalCommit;
 pub use damage::{Damage, DamageKind};
+pub use directory::{Directory, OsDirectory};
 pub use event::{decode, encode};
 pub use export::export_frame;
 pub use files::{FilesError, SegmentFiles, SegmentSummary};

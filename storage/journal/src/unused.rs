@@ -12,16 +12,14 @@
 //! They go from the last one down, one a lane and run in each round. The names are made durable between rounds, so that at any
 //! moment, also after a loss of power, those that are left have no gap.
 
-use std::fs::File;
-use std::io::Read;
-
-use crate::files::{FilesError, SegmentFiles, io_error};
+use crate::directory::Directory;
+use crate::files::{FilesError, SegmentFiles};
 use crate::limits::{FILL_BYTES, SEGMENT_HEADER_BYTES_MAX};
-use crate::segment::{Identity, SegmentHeader, SegmentName};
+use crate::segment::{SegmentHeader, SegmentName};
 use crate::walk::last_written;
 
 /// The segments to remove, in rounds.
-pub(crate) fn unused_segments(files: &SegmentFiles) -> Result<Vec<Vec<SegmentName>>, FilesError> {
+pub(crate) fn unused_segments<D: Directory>(files: &SegmentFiles<D>) -> Result<Vec<Vec<SegmentName>>, FilesError> {
     let mut rounds: Vec<Vec<SegmentName>> = Vec::new();
     let mut buffer = Vec::new();
     for lane in files.names().chunk_by(|a, b| (a.run, a.lane) == (b.run, b.lane)) {
@@ -39,49 +37,45 @@ pub(crate) fn unused_segments(files: &SegmentFiles) -> Result<Vec<Vec<SegmentNam
     Ok(rounds)
 }
 
-fn is_unused(
-    files: &SegmentFiles,
+fn is_unused<D: Directory>(
+    files: &SegmentFiles<D>,
     before: SegmentName,
     name: SegmentName,
     buffer: &mut Vec<u8>,
 ) -> Result<bool, FilesError> {
-    let path = files.path(name);
-    let mut file = File::open(&path).map_err(io_error("opening", &path))?;
-    let length = file.metadata().map_err(io_error("reading", &path))?.len();
-    let mut read = |bytes: usize, buffer: &mut Vec<u8>| {
-        buffer.clear();
-        (&mut file).take(bytes as u64).read_to_end(buffer).map_err(io_error("reading", &path))
-    };
-    read(SEGMENT_HEADER_BYTES_MAX, buffer)?;
-    let Some(header) = header_of(buffer, name) else { return Ok(false) };
-    if header.segment_bytes != length
+    let Some(header) = header_of(files, name, buffer)? else { return Ok(false) };
+    if header.segment_bytes != files.length(name)?
         || !header.starts.is_empty()
         || last_written(buffer, header.frames_offset()).is_some()
     {
         return Ok(false);
     }
-    if identity_of(files, before)? != Some(header.identity) {
+    let mut offset = buffer.len() as u64;
+    if header_of(files, before, buffer)?.map(|header| header.identity) != Some(header.identity) {
         return Ok(false);
     }
-    while read(FILL_BYTES, buffer)? > 0 {
+    loop {
+        buffer.clear();
+        files.read_part(name, offset, FILL_BYTES, buffer)?;
+        if buffer.is_empty() {
+            return Ok(true);
+        }
         if last_written(buffer, 0).is_some() {
             return Ok(false);
         }
+        offset += buffer.len() as u64;
     }
-    Ok(true)
 }
 
-fn identity_of(files: &SegmentFiles, name: SegmentName) -> Result<Option<Identity>, FilesError> {
-    let path = files.path(name);
-    let file = File::open(&path).map_err(io_error("opening", &path))?;
-    let mut head = Vec::new();
-    file.take(SEGMENT_HEADER_BYTES_MAX as u64).read_to_end(&mut head).map_err(io_error("reading", &path))?;
-    Ok(header_of(&head, name).map(|header| header.identity))
-}
-
-/// The header of a file called `name`, if it is a good one under this name.
-fn header_of(head: &[u8], name: SegmentName) -> Option<SegmentHeader> {
-    SegmentHeader::parse(head).ok().filter(|header| header.name == name)
+/// The header of a file called `name`, if it is a good one under this name. The head of the file is in `buffer`.
+fn header_of<D: Directory>(
+    files: &SegmentFiles<D>,
+    name: SegmentName,
+    buffer: &mut Vec<u8>,
+) -> Result<Option<SegmentHeader>, FilesError> {
+    buffer.clear();
+    files.read_part(name, 0, SEGMENT_HEADER_BYTES_MAX, buffer)?;
+    Ok(SegmentHeader::parse(buffer).ok().filter(|header| header.name == name))
 }
 
 #[cfg(test)]
@@ -92,7 +86,9 @@ mod tests {
     use orderlane_core::ShardId;
 
     use super::*;
+    use crate::directory::OsDirectory;
     use crate::limits::BLOCK_BYTES;
+    use crate::segment::Identity;
 
     const IDENTITY: Identity = Identity { directory: 9, shards: 1 };
     const LENGTH: usize = FILL_BYTES + 4 * BLOCK_BYTES;
@@ -110,7 +106,7 @@ mod tests {
     }
 
     fn rounds(directory: &Path) -> Vec<Vec<SegmentName>> {
-        unused_segments(&SegmentFiles::list(directory).expect("listed")).expect("read")
+        unused_segments(&SegmentFiles::list(OsDirectory::new(directory)).expect("listed")).expect("read")
     }
 
     #[test]

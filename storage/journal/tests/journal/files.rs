@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use orderlane_core::ShardId;
-use orderlane_journal::{FilesError, SegmentFiles, SegmentName, SegmentState};
+use orderlane_journal::{FilesError, OsDirectory, SegmentFiles, SegmentName, SegmentState};
 use tempfile::TempDir;
 
 use crate::memory::{Image, MemoryDriver};
@@ -32,7 +32,7 @@ fn recovery_reads_the_files_of_a_directory_and_tells_where_the_next_run_starts()
     let unfinished = directory.path().join("r000002-l00-s000000.seg.new");
     fs::write(&unfinished, "half").expect("written");
     fs::write(directory.path().join("identity"), "other files do not count").expect("written");
-    let files = SegmentFiles::prepare(directory.path()).expect("prepared");
+    let files = SegmentFiles::prepare(OsDirectory::new(directory.path())).expect("prepared");
     assert!(!unfinished.exists(), "or its run could not start");
     assert_eq!(files.names(), [name(1, 0, 0), name(1, 0, 1)], "the torn frame stays, the unused segment does not");
     let mut sequences = Vec::new();
@@ -56,8 +56,8 @@ fn store(image: &Image, directory: &Path) {
 pub(crate) fn prepared(image: &Image) -> Image {
     let directory = TempDir::new().expect("a directory for the test");
     store(image, directory.path());
-    let files = SegmentFiles::prepare(directory.path()).expect("prepared");
-    let listed = SegmentFiles::list(directory.path()).expect("listed");
+    let files = SegmentFiles::prepare(OsDirectory::new(directory.path())).expect("prepared");
+    let listed = SegmentFiles::list(OsDirectory::new(directory.path())).expect("listed");
     assert_eq!(files.names(), listed.names(), "what a start goes on with is what there is");
     let read = |name: &SegmentName| (*name, fs::read(files.path(*name)).expect("read"));
     files.names().iter().map(read).collect()
@@ -125,7 +125,7 @@ fn a_refused_journal_is_refused_in_the_same_words_after_unused_segments_were_rem
 fn show_lists_every_segment_with_its_state() {
     let directory = directory();
     let mut listed = Vec::new();
-    let files = SegmentFiles::list(directory.path()).expect("listed");
+    let files = SegmentFiles::list(OsDirectory::new(directory.path())).expect("listed");
     files
         .show(IDENTITY, |summary| listed.push((summary.name, summary.frames, summary.events, summary.state)))
         .expect("whole");
@@ -141,7 +141,7 @@ fn show_lists_every_segment_with_its_state() {
 fn export_writes_one_line_an_event_and_keeps_payment_tokens_back() {
     let directory = directory();
     let mut out = Vec::new();
-    let files = SegmentFiles::list(directory.path()).expect("listed");
+    let files = SegmentFiles::list(OsDirectory::new(directory.path())).expect("listed");
     assert_eq!(files.export(IDENTITY, &mut out).expect("whole"), 11);
     let text = String::from_utf8(out).expect("UTF-8");
     assert_eq!(text.lines().count(), 11);
@@ -154,6 +154,6 @@ fn export_writes_one_line_an_event_and_keeps_payment_tokens_back() {
 fn a_segment_file_with_an_unknown_name_is_refused() {
     let directory = directory();
     fs::write(directory.path().join("r1-l0-s0.seg"), "").expect("written");
-    let error = SegmentFiles::list(directory.path()).expect_err("an unknown name");
+    let error = SegmentFiles::list(OsDirectory::new(directory.path())).expect_err("an unknown name");
     assert!(matches!(error, FilesError::UnknownName(_)), "{error}");
 }
