@@ -12,7 +12,7 @@ use orderlane_core::{Config, Sequence, Shard, ShardId, Time};
 use orderlane_gateway::actuator::{Actuator, Info, State};
 use orderlane_gateway::auth::{Authenticator, Keys};
 use orderlane_gateway::{Connections, Context as GatewayContext, GatewayMetrics, RequestLog, Surface};
-use orderlane_journal::{Durability, Identity, JournalCommit, JournalOptions, OsDirectory, SegmentFiles};
+use orderlane_journal::{Durability, Identity, JournalCommit, JournalOptions, OsDirectory, SegmentFiles, SegmentName};
 use orderlane_lane::{
     AllInMemory, CommitError, Driver, Lane, LaneMetrics, Limits, MeshEnd, Port, Shutdown, Turn, Wake, mesh, run_ceiling,
 };
@@ -50,10 +50,12 @@ pub(crate) struct Engine {
 }
 
 /// What all lanes have read at the start.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Recovered {
     pub(crate) events: u64,
     pub(crate) torn_bytes: u64,
+    /// Segments that every lane has found unused.
+    unused: Vec<SegmentName>,
 }
 
 /// A lane of the product, wired.
@@ -145,6 +147,9 @@ impl Engine {
         }
         drop(recovered);
         let recovered = wait_recovered(lanes, &all_recovered)?;
+        if let Some(files) = &files {
+            files.remove_unused(&recovered.unused).context("tidying the journal")?;
+        }
         let (address, management) = listen(&plan, senders)?;
         state.set_ready();
         Ok(Engine { shutdown, state, address, management, recovered, lanes: running, _data: plan.data })
@@ -187,11 +192,17 @@ fn authenticator(keys: Option<Arc<Keys>>) -> Box<dyn FnOnce() -> Authenticator +
 
 fn wait_recovered(lanes: usize, reports: &Receiver<Result<Recovered>>) -> Result<Recovered> {
     let mut sum = Recovered::default();
+    let mut unused: Option<Vec<SegmentName>> = None;
     for _ in 0..lanes {
         let one = reports.recv().map_err(|_| Error::new("a lane ended before it had recovered"))??;
         sum.events += one.events;
         sum.torn_bytes = sum.torn_bytes.max(one.torn_bytes);
+        unused = Some(match unused {
+            None => one.unused,
+            Some(all) => all.into_iter().filter(|name| one.unused.contains(name)).collect(),
+        });
     }
+    sum.unused = unused.unwrap_or_default();
     Ok(sum)
 }
 
@@ -302,7 +313,7 @@ async fn recover(
     };
     let commit = JournalCommit::open(driver.clone(), options).await.context("opening the journal")?;
     let turn = Turn::new(shards, plan.identity.shards, commit, Limits::default());
-    Ok((turn, Recovered { events: read.events, torn_bytes: read.torn_bytes }))
+    Ok((turn, Recovered { events: read.events, torn_bytes: read.torn_bytes, unused: read.unused }))
 }
 
 fn shard_config(plan: &LanePlan, shard: ShardId) -> Config {

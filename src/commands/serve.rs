@@ -208,7 +208,7 @@ impl Banner {
         writeln!(out, "  io          {}: {}", info.io_backend, self.reason)?;
         writeln!(out, "  durability  {}", info.durability)?;
         if let Some(data) = &self.data {
-            let recovered = engine.recovered;
+            let recovered = &engine.recovered;
             writeln!(
                 out,
                 "  data        {}: {} events recovered, {} torn bytes cut",

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Advice, fadvise};
+
 /// The files of a data directory while no lane runs on it. Every call blocks.
 pub trait Directory {
     /// Where it is, for messages.
@@ -23,6 +25,11 @@ pub trait Directory {
 
     /// What can be read of a file is durable from now on.
     fn sync(&self, name: &str) -> io::Result<()>;
+
+    /// From now on reads of a synced file give what the disk holds, not what the cache remembers. After a failed sync the cache
+    /// keeps the pages, clean, and every later sync succeeds without writing them (Rebello et al., "Can Applications Recover from
+    /// fsync Failures?", 2020).
+    fn forget_cached(&self, name: &str) -> io::Result<()>;
 
     /// The names, as they are, are durable from now on.
     fn sync_names(&self) -> io::Result<()>;
@@ -78,6 +85,10 @@ impl Directory for OsDirectory {
 
     fn sync(&self, name: &str) -> io::Result<()> {
         self.open(name)?.sync_all()
+    }
+
+    fn forget_cached(&self, name: &str) -> io::Result<()> {
+        Ok(fadvise(self.open(name)?, 0, None, Advice::DontNeed)?)
     }
 
     fn sync_names(&self) -> io::Result<()> {

@@ -101,31 +101,51 @@ impl<D: Directory> SegmentFiles<D> {
     }
 
     /// For a start, with no other process in the directory: removes segments whose filling was never finished, lists the
-    /// others, makes durable what will be read, and removes of the runs before what was prepared and never used. Pages that only
-    /// the cache holds would otherwise be recovered, built upon, and lost.
+    /// others, and makes durable what will be read. Pages that only the cache holds would otherwise be recovered, built upon, and
+    /// lost: those that were never synced, and those whose sync failed, which only the last run can have left at the end of a lane.
     ///
     /// # Errors
-    /// As [`SegmentFiles::list`], and when a file cannot be read or removed or a sync fails: then nothing may be read.
+    /// As [`SegmentFiles::list`], and when a file cannot be removed or a sync fails: then nothing may be read.
     pub fn prepare(directory: D) -> Result<SegmentFiles<D>, FilesError> {
         for name in file_names(&directory)?.iter().filter(|name| SegmentName::is_unfinished(name)) {
             let failed = io_error("removing the unfinished segment", directory.path().join(name));
             directory.remove(name).map_err(failed)?;
         }
-        let mut files = SegmentFiles::list(directory)?;
+        let files = SegmentFiles::list(directory)?;
         for name in &files.names {
             files.directory.sync(&name.to_string()).map_err(io_error("syncing", files.path(*name)))?;
         }
+        for name in files.last_in_use() {
+            let failed = io_error("dropping the cached pages of", files.path(name));
+            files.directory.forget_cached(&name.to_string()).map_err(failed)?;
+        }
         files.sync_names()?;
-        for round in unused_segments(&files)? {
-            for name in &round {
-                let failed = io_error("removing the unused segment", files.path(*name));
-                files.directory.remove(&name.to_string()).map_err(failed)?;
+        Ok(files)
+    }
+
+    /// After a recovery of every shard: removes segments that were made ahead and never used. `unused` are those that each
+    /// recovery found unused ([`Recovered::unused`]); they are looked at once more, so that one wrong read removes nothing.
+    ///
+    /// # Errors
+    /// When a file cannot be read or removed or a sync fails.
+    pub fn remove_unused(&self, unused: &[SegmentName]) -> Result<(), FilesError> {
+        for round in unused_segments(self, unused)? {
+            for name in round {
+                let failed = io_error("removing the unused segment", self.path(name));
+                self.directory.remove(&name.to_string()).map_err(failed)?;
             }
             // The next ones stand before these: none of these may come back without them.
-            files.sync_names()?;
-            files.names.retain(|name| !round.contains(name));
+            self.sync_names()?;
         }
-        Ok(files)
+        Ok(())
+    }
+
+    /// The segments that the last run may have written to when it ended: the last two of each lane, one made ahead.
+    fn last_in_use(&self) -> impl Iterator<Item = SegmentName> {
+        let run = self.names.last().map(|last| last.run);
+        let lanes = self.names.chunk_by(|a, b| (a.run, a.lane) == (b.run, b.lane));
+        let last = lanes.filter(move |lane| Some(lane[0].run) == run);
+        last.flat_map(|lane| lane.iter().rev().take(2).copied())
     }
 
     fn sync_names(&self) -> Result<(), FilesError> {

@@ -24,6 +24,8 @@ pub struct Recovered {
     pub events: u64,
     /// Bytes of the whole frames.
     pub bytes: u64,
+    /// Segments without a frame, see [`crate::SegmentFiles::remove_unused`].
+    pub unused: Vec<SegmentName>,
     /// Bytes of torn tails: writes in flight that nobody was told about.
     pub torn_bytes: u64,
 }
@@ -87,8 +89,10 @@ impl Recovery {
                 self.sums.events += events.map_err(|kind| segment.damage(&frame, kind))?;
             }
         }
-        if let Some(SegmentState::TornTail { bytes, .. }) = segment.state() {
-            self.sums.torn_bytes += bytes;
+        match segment.state() {
+            Some(SegmentState::TornTail { bytes, .. }) => self.sums.torn_bytes += bytes,
+            Some(SegmentState::Unused) => self.sums.unused.push(name),
+            Some(SegmentState::Whole) | None => {}
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Which segments of finished runs were prepared and never used.
 //!
-//! A start may remove them, because recovery gives the same without them, whether it succeeds or refuses:
+//! A start may remove them, once recovery has found them unused too, because recovery gives the same without them:
 //!
 //! - Behind the header there are only zeros, and no segment of the lane and run that stays comes after it. Zeros are never a
 //!   witness, and what they say of the next frame matters to later segments only.
@@ -18,14 +18,18 @@ use crate::limits::{FILL_BYTES, SEGMENT_HEADER_BYTES_MAX};
 use crate::segment::{SegmentHeader, SegmentName};
 use crate::walk::last_written;
 
-/// The segments to remove, in rounds.
-pub(crate) fn unused_segments<D: Directory>(files: &SegmentFiles<D>) -> Result<Vec<Vec<SegmentName>>, FilesError> {
+/// Those of `candidates` that are to be removed, in rounds.
+pub(crate) fn unused_segments<D: Directory>(
+    files: &SegmentFiles<D>,
+    candidates: &[SegmentName],
+) -> Result<Vec<Vec<SegmentName>>, FilesError> {
     let mut rounds: Vec<Vec<SegmentName>> = Vec::new();
     let mut buffer = Vec::new();
     for lane in files.names().chunk_by(|a, b| (a.run, a.lane) == (b.run, b.lane)) {
         for (round, pair) in lane.windows(2).rev().enumerate() {
             let (before, name) = (pair[0], pair[1]);
-            if before.segment + 1 != name.segment || !is_unused(files, before, name, &mut buffer)? {
+            let may_go = before.segment + 1 == name.segment && candidates.contains(&name);
+            if !may_go || !is_unused(files, before, name, &mut buffer)? {
                 break;
             }
             if round == rounds.len() {
@@ -106,7 +110,13 @@ mod tests {
     }
 
     fn rounds(directory: &Path) -> Vec<Vec<SegmentName>> {
-        unused_segments(&SegmentFiles::list(OsDirectory::new(directory)).expect("listed")).expect("read")
+        let files = SegmentFiles::list(OsDirectory::new(directory)).expect("listed");
+        assert_eq!(
+            unused_segments(&files, &[]).expect("read"),
+            Vec::<Vec<SegmentName>>::new(),
+            "recovery has a say, too"
+        );
+        unused_segments(&files, files.names()).expect("read")
     }
 
     #[test]

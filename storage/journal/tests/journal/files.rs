@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use orderlane_core::ShardId;
-use orderlane_journal::{FilesError, OsDirectory, SegmentFiles, SegmentName, SegmentState};
+use orderlane_journal::{FilesError, OsDirectory, Recovered, SegmentFiles, SegmentName, SegmentState};
 use tempfile::TempDir;
 
 use crate::memory::{Image, MemoryDriver};
@@ -34,7 +34,6 @@ fn recovery_reads_the_files_of_a_directory_and_tells_where_the_next_run_starts()
     fs::write(directory.path().join("identity"), "other files do not count").expect("written");
     let files = SegmentFiles::prepare(OsDirectory::new(directory.path())).expect("prepared");
     assert!(!unfinished.exists(), "or its run could not start");
-    assert_eq!(files.names(), [name(1, 0, 0), name(1, 0, 1)], "the torn frame stays, the unused segment does not");
     let mut sequences = Vec::new();
     let recovered = files.recover(IDENTITY, &[(HOME, 1), (ShardId(3), 1)], |shard, sequence, _, event| {
         assert_eq!((shard, event), (HOME, &created(sequence, 0)));
@@ -44,6 +43,9 @@ fn recovery_reads_the_files_of_a_directory_and_tells_where_the_next_run_starts()
     assert_eq!(sequences, (1..=11).collect::<Vec<_>>());
     assert_eq!(recovered.next, [(HOME, 12), (ShardId(3), 1)]);
     assert_eq!((recovered.run_next, recovered.frames, recovered.bytes, recovered.torn_bytes), (2, 12, 12 * 4096, 10));
+    files.remove_unused(&recovered.unused).expect("removed");
+    let left = SegmentFiles::list(OsDirectory::new(directory.path())).expect("listed");
+    assert_eq!(left.names(), [name(1, 0, 0), name(1, 0, 1)], "the torn frame stays, the unused segment does not");
 }
 
 fn store(image: &Image, directory: &Path) {
@@ -52,15 +54,23 @@ fn store(image: &Image, directory: &Path) {
     }
 }
 
-/// What a start leaves of an image.
+/// What a start leaves of an image, whether it succeeds or refuses.
 pub(crate) fn prepared(image: &Image) -> Image {
     let directory = TempDir::new().expect("a directory for the test");
     store(image, directory.path());
     let files = SegmentFiles::prepare(OsDirectory::new(directory.path())).expect("prepared");
-    let listed = SegmentFiles::list(OsDirectory::new(directory.path())).expect("listed");
-    assert_eq!(files.names(), listed.names(), "what a start goes on with is what there is");
-    let read = |name: &SegmentName| (*name, fs::read(files.path(*name)).expect("read"));
-    files.names().iter().map(read).collect()
+    let wanted: Vec<_> = (0..IDENTITY.shards).map(|shard| (ShardId(shard), 1)).collect();
+    if let Ok(recovered) = files.recover(IDENTITY, &wanted, |_, _, _, _| {}) {
+        files.remove_unused(&recovered.unused).expect("removed");
+    }
+    let left = SegmentFiles::list(OsDirectory::new(directory.path())).expect("listed");
+    let read = |name: &SegmentName| (*name, fs::read(left.path(*name)).expect("read"));
+    left.names().iter().map(read).collect()
+}
+
+/// What was recovered, whatever was there besides.
+pub(crate) fn used(recovered: Recovered) -> Recovered {
+    Recovered { unused: Vec::new(), ..recovered }
 }
 
 /// Three runs: one that left a segment behind, one that left two and nothing in the second one, one that stored nothing.
@@ -80,27 +90,27 @@ fn runs_with_unused_segments() -> Image {
 fn unused_segments_of_old_runs_are_removed_and_recovery_is_the_same() {
     let image = runs_with_unused_segments();
     assert_eq!(image.len(), 7);
-    let before = recover(&image, |_| 0).expect("whole");
+    let before = used(recover(&image, |_| 0).expect("whole"));
     assert_eq!((before.run_next, before.events), (4, 19));
     let after = prepared(&image);
     let left = [name(1, 0, 0), name(1, 0, 1), name(2, 0, 0), name(3, 0, 0)];
     assert!(after.keys().eq(&left), "{:?}", after.keys());
     assert!(after.iter().all(|(name, bytes)| image[name] == *bytes), "what is left is as it was");
-    assert_eq!(recover(&after, |_| 0).expect("whole"), before);
+    assert_eq!(used(recover(&after, |_| 0).expect("whole")), before);
     assert_eq!(prepared(&after), after, "once is enough");
 }
 
 #[test]
 fn a_start_that_is_cut_while_it_removes_segments_changes_nothing_either() {
     let image = runs_with_unused_segments();
-    let before = recover(&image, |_| 0).expect("whole");
+    let before = used(recover(&image, |_| 0).expect("whole"));
     let left = prepared(&image);
     // Of the first round both, one or none may be gone; the second one starts when both are for good.
     let (first, second) = ([name(1, 0, 2), name(2, 0, 2)], name(2, 0, 1));
     for gone in [&first[..1], &first[1..], &first, &[first[0], first[1], second]] {
         let mut image = image.clone();
         gone.iter().for_each(|name| assert!(image.remove(name).is_some(), "{name}"));
-        assert_eq!(recover(&image, |_| 0).expect("whole"), before, "without {gone:?}");
+        assert_eq!(used(recover(&image, |_| 0).expect("whole")), before, "without {gone:?}");
         assert_eq!(prepared(&image), left);
     }
     // Why there are rounds.
@@ -110,12 +120,13 @@ fn a_start_that_is_cut_while_it_removes_segments_changes_nothing_either() {
 }
 
 #[test]
-fn a_refused_journal_is_refused_in_the_same_words_after_unused_segments_were_removed() {
+fn a_refused_journal_is_refused_in_the_same_words_again_and_nothing_was_removed() {
     let mut image = runs_with_unused_segments();
     for (place, at) in [(name(1, 0, 0), 5000), (name(1, 0, 1), 20), (name(2, 0, 2), 20), (name(3, 0, 0), 70)] {
         let flip = |image: &mut Image| image.get_mut(&place).expect("there")[at] ^= 1;
         flip(&mut image);
         let text = recover(&image, |_| 0).expect_err("damaged").to_string();
+        assert_eq!(prepared(&image), image);
         assert_eq!(recover(&prepared(&image), |_| 0).expect_err("still damaged").to_string(), text);
         flip(&mut image);
     }
