@@ -83,7 +83,7 @@ faults! {
     AnswerTwice "answer-twice" 60 "an answer comes twice",
     AnswerAfterEnd "answer-after-end" 60 "an answer comes when the order is being cancelled, has expired or has ended",
     LookUpUnanswered "look-up-unanswered" 100 "a look-up has no answer",
-    LateMoney "late-money" 40 "a charge that a look-up did not find takes the money after all",
+    LateMoney "late-money" 200 "a charge that a look-up did not find takes the money after all",
     RefundUnanswered "refund-unanswered" 100 "a refund has no answer",
     Outage "outage" 300 "the provider answers nothing for a long time",
     MailLost "mail-lost" 100 "the mailer fails",

@@ -19,6 +19,25 @@ pub struct Operation {
     pub returned: Option<Moment>,
     /// The answer.
     pub answer: Answer,
+    /// How it was asked.
+    pub details: Details,
+}
+
+/// How something was asked, and where it stands in the run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Details {
+    /// `X-Correlation-Id`; another one for each request.
+    pub correlation: String,
+    /// Seconds that the client asked to wait for the end of the saga; 0 if it did not.
+    pub wait_seconds: u64,
+    /// Of a list: where the page begins; `None` for the first one.
+    pub cursor: Option<String>,
+    /// Of a list: orders on a page, at most.
+    pub limit: usize,
+    /// It belongs to the reading back at the end of the run.
+    pub is_final: bool,
+    /// It uses the key of an earlier, acknowledged order with another body: nothing but a refusal is right.
+    pub is_careless: bool,
 }
 
 /// What was asked.
@@ -32,7 +51,7 @@ pub enum Asked {
     Cancel(OrderId),
     /// `GET /v1/orders/{id}`
     Get(OrderId),
-    /// `GET /v1/orders?customer=`
+    /// `GET /v1/orders?customer=`, one page: see [`Details::cursor`].
     List(String),
     /// `PUT /v1/products/{sku}`
     PutProduct {
@@ -42,10 +61,19 @@ pub enum Asked {
         price: u64,
         /// Currency of the price.
         currency: String,
-        /// Whether it is on sale.
-        active: bool,
     },
-    /// `POST /v1/inventory/{sku}/adjust`
+    /// `POST /v1/products:batch`, one line.
+    Load {
+        /// The SKU.
+        sku: String,
+        /// Minor units.
+        price: u64,
+        /// Currency of the price.
+        currency: String,
+        /// Units to open the stock with, if it has none.
+        stock: u64,
+    },
+    /// `POST /v1/inventory/{sku}/adjustments`
     Adjust {
         /// The SKU.
         sku: String,
@@ -71,7 +99,12 @@ pub struct Placing {
     pub lines: Vec<(String, u32)>,
     /// `payment.token`
     pub token: String,
-    /// Whether the answer is awaited until the saga ends (`?wait=`).
+    /// `currency`
+    pub currency: Option<String>,
+    /// `expectedTotal`
+    pub total_expected: Option<u64>,
+    /// Whether the answer is awaited until the saga ends (`Prefer: wait=`): then it is 201 with the order as it ended, else, and
+    /// when the time is over, 202 with the order as it was created.
     pub wait: bool,
 }
 
@@ -101,8 +134,8 @@ pub struct History {
 impl History {
     /// Notes that something is asked; gives its index.
     pub fn invoke(&mut self, client: u16, number: u32, asked: Asked, invoked: Moment) -> usize {
-        let answer = Answer::Unknown;
-        self.operations.push(Operation { client, number, asked, invoked, returned: None, answer });
+        let (answer, details) = (Answer::Unknown, Details::default());
+        self.operations.push(Operation { client, number, asked, invoked, returned: None, answer, details });
         self.operations.len() - 1
     }
 

@@ -53,10 +53,11 @@ impl Options {
         let faults = draw_faults(&mut random);
         let shards = random.between(1, 6) as u16;
         let small = faults.has(Fault::InboxFull);
+        // An audit asks all shards at once: a queue that is shorter than that would refuse every one.
         let limits = Limits {
             ring_slots: if faults.has(Fault::RingFull) { random.between(1, 4) as usize } else { 1024 },
-            inbox_requests_max: if small { random.between(2, 12) as usize } else { 1024 },
-            outbox_requests_max: if small { random.between(1, 6) as usize } else { 1024 },
+            inbox_requests_max: if small { random.between(u64::from(shards).max(2), 12) as usize } else { 1024 },
+            outbox_requests_max: if small { random.between(u64::from(shards), 6) as usize } else { 1024 },
             batch_max: *random.pick(&[1, 2, 8, 64, 256]),
             rounds_max: *random.pick(&[1, 4, 16]),
             commit_bytes_max: *random.pick(&[1_000, 16_000, 1_000_000]),

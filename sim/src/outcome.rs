@@ -1,5 +1,7 @@
 //! What a run of a world gives.
 
+use orderlane_core::saga::Reached;
+
 use crate::options::Options;
 use crate::sim::Violation;
 
@@ -15,7 +17,7 @@ pub struct Outcome {
     /// How often each kind of fault was injected and observed, in the order of [`crate::faults::Fault::ALL`].
     pub faults: Vec<(u64, u64)>,
     /// Pairs of the saga table that were reached: by stage, a bit for each trigger.
-    pub reached: [u32; 14],
+    pub reached: Reached,
     /// Ends reached, by status.
     pub statuses: [u64; 10],
     /// Virtual time, microseconds.

@@ -81,7 +81,12 @@ impl Sim {
 
     /// The engine broke a promise; the first one counts.
     pub fn violate(&self, invariant: &'static str, shard: Option<ShardId>, text: String) {
-        self.0.violation.borrow_mut().get_or_insert(Violation { invariant, shard, text });
+        self.break_promise(Violation { invariant, shard, text });
+    }
+
+    /// The engine broke a promise; the first one counts.
+    pub fn break_promise(&self, violation: Violation) {
+        self.0.violation.borrow_mut().get_or_insert(violation);
     }
 
     /// The first broken promise.

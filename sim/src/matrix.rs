@@ -1,0 +1,144 @@
+//! The crash matrix: every I/O operation of a workload with every fate of what was unsynced, every truncation of a journal, every
+//! flipped bit of it. Each case recovers all that was acknowledged or is refused by name.
+//!
+//! A few cases nobody can decide, and they are counted apart. By ADR 0004 the journal of a lane ends at the first place without
+//! the expected frame, unless something behind that place shows that the frame had been acknowledged. So, in the last run of the
+//! data directory (an older one is held to what the next one says):
+//!
+//! - when all is zero from some byte on, and nothing was written in later segments of the lane either, the files are exactly
+//!   those of a crash with the frame at that byte in flight;
+//! - when a bit flips in the last frame of a lane and no marker follows it, the same.
+//!
+//! Such a case is only counted as undecidable when recovery gave exactly the events of the frames before.
+
+mod driver;
+mod image;
+mod journal;
+mod report;
+#[cfg(test)]
+mod tests;
+
+pub use report::{MatrixReport, MatrixResult, table};
+
+use orderlane_core::{Sequence, ShardId};
+
+use crate::disk::Policy;
+use crate::disk::frames::{FrameAt, hides_tail};
+
+use image::{Image, Started};
+use journal::{Journal, segment_name};
+
+/// Part A. `run_with_crash` runs the workload, crashes at the operation with this index (below `operations`) and applies the
+/// policy to all that was unsynced. Every `step`-th case is tried; 1 is all.
+#[must_use]
+pub fn crash_points(
+    operations: u64,
+    step: usize,
+    mut run_with_crash: impl FnMut(u64, Policy) -> MatrixResult,
+) -> MatrixReport {
+    let mut report = MatrixReport::new("crash at every operation");
+    let cases = (0..operations).flat_map(|index| Policy::ALL.map(|policy| (index, policy)));
+    for (index, policy) in cases.step_by(step) {
+        report.add(|| format!("operation {index}, {}", policy.name()), run_with_crash(index, policy));
+    }
+    report
+}
+
+/// Part B: files cut at every byte, and files that are zero from every byte on, as preallocated ones are. Every `step`-th case
+/// is tried; 1 is all.
+#[must_use]
+pub fn truncations(step: usize) -> Vec<MatrixReport> {
+    journals()
+        .into_iter()
+        .flat_map(|(state, journal)| [cuts(state, &journal, step), zeros(state, &journal, step)])
+        .collect()
+}
+
+/// Part C: every bit flipped. Every `step`-th case is tried; 1 is all.
+#[must_use]
+pub fn flips(step: usize) -> Vec<MatrixReport> {
+    journals().into_iter().map(|(state, journal)| flip_bits(state, &journal, step)).collect()
+}
+
+fn journals() -> [(&'static str, Journal); 2] {
+    [("at rest", Journal::write(true)), ("killed before the marker", Journal::write(false))]
+}
+
+fn cuts(state: &str, journal: &Journal, step: usize) -> MatrixReport {
+    let mut report = MatrixReport::new(format!("file cut, {state}"));
+    let mut image = Image::new(journal.files.clone());
+    for (name, whole) in &journal.files {
+        for length in (0..whole.len()).rev().step_by(step) {
+            file(&mut image, name).truncate(length);
+            // The header says how long the file is: there is nothing that could not be known.
+            let result = judge(journal, image.start(journal), |_| false);
+            report.add(|| format!("{name} cut to {length} bytes"), result);
+        }
+        file(&mut image, name).clone_from(whole);
+    }
+    report
+}
+
+fn zeros(state: &str, journal: &Journal, step: usize) -> MatrixReport {
+    let mut report = MatrixReport::new(format!("zeros to the end, {state}"));
+    let mut image = Image::new(journal.files.clone());
+    for (name, whole) in &journal.files {
+        let segment = segment_name(name);
+        for from in (0..whole.len()).rev().step_by(step) {
+            file(&mut image, name)[from..].fill(0);
+            let is_gone = |frame: &FrameAt| frame.segment == segment && frame.written > from;
+            let result = judge(journal, image.start(journal), is_gone);
+            report.add(|| format!("{name} zero from {from} on"), result);
+        }
+        file(&mut image, name).clone_from(whole);
+    }
+    report
+}
+
+fn flip_bits(state: &str, journal: &Journal, step: usize) -> MatrixReport {
+    let mut report = MatrixReport::new(format!("bit flipped, {state}"));
+    let mut image = Image::new(journal.files.clone());
+    // One count over all files, so that a step that is no multiple of 8 meets every bit of a byte.
+    let bits = journal.files.iter().flat_map(|(name, bytes)| (0..8 * bytes.len()).map(move |bit| (name, bit)));
+    for (name, bit) in bits.step_by(step) {
+        let (offset, mask) = (bit / 8, 1 << (bit % 8));
+        let segment = segment_name(name);
+        file(&mut image, name)[offset] ^= mask;
+        let is_hit = |frame: &FrameAt| frame.segment == segment && frame.range.contains(&offset);
+        let result = judge(journal, image.start(journal), is_hit);
+        report.add(|| format!("{name}, byte {offset}, bit {}", bit % 8), result);
+        file(&mut image, name)[offset] ^= mask;
+    }
+    report
+}
+
+fn file<'a>(image: &'a mut Image, name: &str) -> &'a mut Vec<u8> {
+    image.files.get_mut(name).expect("the image has the journal's files")
+}
+
+/// Judges a start; `is_gone` tells which frames were damaged or taken away.
+fn judge(journal: &Journal, started: Started, is_gone: impl Fn(&FrameAt) -> bool) -> MatrixResult {
+    let reached = match started {
+        Started::Refused(text) => return MatrixResult::Refused(text),
+        Started::Wrong(text) => return MatrixResult::Silent(text),
+        Started::Reached(reached) => reached,
+    };
+    if reached == journal.next() {
+        return MatrixResult::Recovered;
+    }
+    let run_last = journal.frames.last().map_or(0, |frame| frame.segment.run);
+    if hides_tail(&journal.frames, run_last, &is_gone) && reached == next_without(journal, &is_gone) {
+        return MatrixResult::Undecidable;
+    }
+    MatrixResult::Lost(format!("{:?} was acknowledged, recovered was {reached:?}", journal.next()))
+}
+
+/// By shard, the next sequence when these frames had never been written.
+fn next_without(journal: &Journal, is_gone: impl Fn(&FrameAt) -> bool) -> Vec<(ShardId, Sequence)> {
+    let mut next = journal.next();
+    for (shard, first) in journal.frames.iter().filter(|frame| is_gone(frame)).flat_map(|frame| &frame.events) {
+        let entry = &mut next[shard.index()].1;
+        *entry = (*entry).min(*first);
+    }
+    next
+}
