@@ -225,6 +225,18 @@ impl Process {
         (sum(|metrics| metrics.overloaded.value()), sum(|metrics| metrics.rings_full.value()))
     }
 
+    /// What its lanes are at.
+    #[must_use]
+    pub fn describe(&self, sim: &Sim) -> String {
+        let tasks: Vec<usize> = self.groups.iter().map(|group| sim.executor().count(*group)).collect();
+        format!(
+            "{} of {} lanes began to serve, ends {:?}, tasks {tasks:?}",
+            self.serving.get(),
+            self.groups.len(),
+            self.ends.borrow()
+        )
+    }
+
     /// It is no more: tasks, sockets.
     pub fn kill(&self, world: &Surroundings) {
         for group in &self.groups {

@@ -285,8 +285,9 @@ impl World {
             Life::Up(_) => self.weather(),
             Life::Stopping(process, _) if process.has_ended() => self.ended(),
             Life::Stopping(process, _) if process.failed().is_some() => self.lane_failed(),
-            Life::Stopping(_, until) if *until <= now => {
-                self.sim().violate("stop-ends", None, "a process that was asked to stop goes on".into());
+            Life::Stopping(process, until) if *until <= now => {
+                let text = format!("a process that was asked to stop goes on: {}", process.describe(self.sim()));
+                self.sim().violate("stop-ends", None, text);
                 return Err(Broken);
             }
             Life::Stopping(..) => {}

@@ -77,6 +77,15 @@ pub fn mesh(wakes: Vec<Arc<dyn Wake>>, limits: Limits) -> Vec<MeshEnd> {
     ends
 }
 
+/// A lane has ended: whoever waits for room in one of its rings would wait for ever, and hears of it.
+impl Drop for MeshEnd {
+    fn drop(&mut self) {
+        self.to.clear();
+        self.from.clear();
+        (0..self.shared.wakes.len()).filter(|lane| *lane != self.lane).for_each(|lane| self.shared.wake(lane));
+    }
+}
+
 impl MeshEnd {
     /// Which lane this is.
     #[must_use]

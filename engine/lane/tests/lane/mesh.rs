@@ -91,6 +91,17 @@ fn what_does_not_fit_waits_and_arrives_later_in_order() {
 }
 
 #[test]
+fn a_lane_that_ends_wakes_whoever_waits_for_room() {
+    let ([mut source, target], [bell, _]) = lanes();
+    (0..RING_SLOTS + 1).for_each(|number| source.send(1, packet(number)));
+    assert!(!source.flush());
+    source.sleeping();
+    drop(target);
+    assert_eq!(bell.calls(), 1);
+    assert!(source.has_room() && source.flush(), "what nobody will read is dropped");
+}
+
+#[test]
 fn each_pair_has_its_own_order_and_room() {
     let ([mut a, mut b, mut c], _) = lanes();
     for number in 0..RING_SLOTS + 5 {
