@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use orderlane_sim::campaign::{self, Plan, describe};
+use orderlane_sim::matrix::{self, MatrixReport};
 use orderlane_sim::planted::{self, Hunt};
 use orderlane_sim::seeds::{Case, Changes};
 use orderlane_sim::{determinism, world};
@@ -178,9 +179,17 @@ fn run_many(many: &Many) -> Result<bool, String> {
     Ok(report.is_good())
 }
 
-/// The crash matrix goes here.
-fn matrix(_sample: bool) -> Result<bool, String> {
-    Err("the crash matrix is not built in yet".to_owned())
+/// Every case of every part, or one in so many.
+fn matrix(sample: bool) -> Result<bool, String> {
+    let steps = if sample { [37, 311, 8009] } else { [1; 3] };
+    let reports = campaign::on_deep_stack(move || {
+        let mut reports = vec![matrix::crash_points(steps[0])];
+        reports.extend(matrix::truncations(steps[1]));
+        reports.extend(matrix::flips(steps[2]));
+        reports
+    });
+    print!("{}", matrix::table(&reports));
+    Ok(reports.iter().all(MatrixReport::is_good))
 }
 
 fn threads_or_all(threads: Option<usize>) -> usize {

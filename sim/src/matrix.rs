@@ -21,17 +21,56 @@ mod tests;
 pub use report::{MatrixReport, MatrixResult, table};
 
 use orderlane_core::{Sequence, ShardId};
+use orderlane_lane::Limits;
 
 use crate::disk::Policy;
-use crate::disk::frames::{FrameAt, hides_tail};
+use crate::disk::frames::FrameAt;
+use crate::faults::FaultSet;
+use crate::invariants::acknowledged_once;
+use crate::options::Options;
+use crate::sim::Violation;
+use crate::world;
 
 use image::{Image, Started};
 use journal::{Journal, segment_name};
 
-/// Part A. `run_with_crash` runs the workload, crashes at the operation with this index (below `operations`) and applies the
-/// policy to all that was unsynced. Every `step`-th case is tried; 1 is all.
+/// Part A: the whole engine on a fixed workload, stopped at every disk operation. Every `step`-th case is tried; 1 is all.
 #[must_use]
-pub fn crash_points(
+pub fn crash_points(step: usize) -> MatrixReport {
+    let (outcome, operations) = world::run_with_crash(workload(), u64::MAX, Policy::Keep);
+    assert_eq!(outcome.violation, None, "the workload runs well by itself");
+    crash_at_each(operations, step, |index, policy| {
+        let violation = world::run_with_crash(workload(), index, policy).0.violation;
+        let Some(Violation { invariant, text, .. }) = violation else { return MatrixResult::Recovered };
+        let text = format!("{invariant}: {text}");
+        let is_loss = invariant == acknowledged_once::NAME || invariant == "recovery-refuses";
+        if is_loss { MatrixResult::Lost(text) } else { MatrixResult::Silent(text) }
+    })
+}
+
+/// Two lanes, three shards, sagas of all kinds, journals of several segments.
+fn workload() -> Options {
+    Options {
+        faults: FaultSet::default(),
+        shards: 3,
+        lanes: 2,
+        skus: 4,
+        customers: 4,
+        clients: 3,
+        operations: 24,
+        cuts: Vec::new(),
+        stock: 40,
+        hot_per_mille: 300,
+        hold_ttl_micros: 2_000_000,
+        pause_micros_max: 2_000,
+        segment_bytes: (16 << 10, 16 << 10),
+        limits: Limits::default(),
+        crashes_max: 0,
+        seed: 4,
+    }
+}
+
+fn crash_at_each(
     operations: u64,
     step: usize,
     mut run_with_crash: impl FnMut(u64, Policy) -> MatrixResult,
@@ -126,8 +165,7 @@ fn judge(journal: &Journal, started: Started, is_gone: impl Fn(&FrameAt) -> bool
     if reached == journal.next() {
         return MatrixResult::Recovered;
     }
-    let run_last = journal.frames.last().map_or(0, |frame| frame.segment.run);
-    if hides_tail(&journal.frames, run_last, &is_gone) && reached == next_without(journal, &is_gone) {
+    if journal.frames.hides_tail(&is_gone) && reached == next_without(journal, &is_gone) {
         return MatrixResult::Undecidable;
     }
     MatrixResult::Lost(format!("{:?} was acknowledged, recovered was {reached:?}", journal.next()))
@@ -136,7 +174,7 @@ fn judge(journal: &Journal, started: Started, is_gone: impl Fn(&FrameAt) -> bool
 /// By shard, the next sequence when these frames had never been written.
 fn next_without(journal: &Journal, is_gone: impl Fn(&FrameAt) -> bool) -> Vec<(ShardId, Sequence)> {
     let mut next = journal.next();
-    for (shard, first) in journal.frames.iter().filter(|frame| is_gone(frame)).flat_map(|frame| &frame.events) {
+    for (shard, first) in journal.frames.all.iter().filter(|frame| is_gone(frame)).flat_map(|frame| &frame.events) {
         let entry = &mut next[shard.index()].1;
         *entry = (*entry).min(*first);
     }

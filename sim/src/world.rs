@@ -7,7 +7,7 @@ use std::rc::Rc;
 use orderlane_journal::FilesError;
 
 use crate::clients::Clients;
-use crate::disk::{Crash, SimDisk};
+use crate::disk::{Crash, Policy, SimDisk};
 use crate::driver::Clocks;
 use crate::faults::Fault;
 use crate::history::History;
@@ -49,13 +49,26 @@ pub fn quiet_panics() {
 /// Runs the world of these options. A panic of the engine is caught and is a violation.
 #[must_use]
 pub fn run(options: Options, keep_text: bool) -> Outcome {
-    let mut world = World::new(Sim::new(options, keep_text));
+    live(World::new(Sim::new(options, keep_text))).0
+}
+
+/// Runs a world in which everything stops at the disk operation with this index, if there are so many, and all that was unsynced
+/// then meets the fate of the policy. Also gives how many operations there were.
+#[must_use]
+pub fn run_with_crash(options: Options, index: u64, policy: Policy) -> (Outcome, u64) {
+    let mut world = World::new(Sim::new(options, false));
+    world.around.disk.crash_at(index);
+    world.fate = Some(policy);
+    live(world)
+}
+
+fn live(mut world: World) -> (Outcome, u64) {
     let ended = catch_unwind(AssertUnwindSafe(|| world.live()));
     if ended.is_err() {
         let text = PANIC.take().unwrap_or_else(|| "a panic without a message".into());
         world.around.sim.violate("panic", None, text);
     }
-    let outcome = world.outcome();
+    let outcome = (world.outcome(), world.around.disk.operations());
     if ended.is_err() {
         // What a panic left half done is not dropped in order.
         std::mem::forget(world);
@@ -86,6 +99,8 @@ struct World {
     crash_pending: Option<Fault>,
     /// At the start of the process that lives.
     disk_errors_before: u64,
+    /// What becomes of unsynced writes at a crash that the disk was asked for; drawn without it.
+    fate: Option<Policy>,
 }
 
 /// Whether there is a process.
@@ -135,6 +150,7 @@ impl World {
             clock_shift_micros: 0,
             crash_pending: None,
             disk_errors_before: 0,
+            fate: None,
         }
     }
 
@@ -361,20 +377,27 @@ impl World {
     }
 
     fn crash_drawn(&mut self) {
+        if let Some(policy) = self.fate {
+            return self.crash_by(|disk| disk.crash_with(policy));
+        }
         let power = self.sim().faults().is_on(Fault::PowerLoss) && self.random.chance(500);
         self.crash(if power { Crash::Power } else { Crash::Kill }, None);
     }
 
     fn crash(&mut self, crash: Crash, fault: Option<Fault>) {
+        self.sim().note("crash", &[u64::from(crash == Crash::Power)]);
+        self.crash_by(|disk| disk.crash(crash));
+        self.crash_pending = fault.or(self.crash_pending);
+    }
+
+    fn crash_by(&mut self, crash: impl FnOnce(&SimDisk)) {
         let until = self.elapsed() + 10_u64.pow(self.random.between(2, 6) as u32);
         let life = std::mem::replace(&mut self.life, Life::Down { until });
         if let Life::Up(process) | Life::Stopping(process, _) | Life::Failing(process, _) = life {
             self.count_fullness(&process);
             process.kill(&self.around);
         }
-        self.sim().note("crash", &[u64::from(crash == Crash::Power)]);
-        self.around.disk.crash(crash);
-        self.crash_pending = fault.or(self.crash_pending);
+        crash(&self.around.disk);
     }
 
     fn lane_failed(&mut self) {

@@ -17,33 +17,48 @@ pub(crate) struct FrameAt {
     pub(crate) events: Vec<(ShardId, Sequence)>,
 }
 
-/// The frames of all segments, which come in the order of their names.
-///
-/// # Errors
-/// When the journal is not sound.
-pub(crate) fn frames<'a>(
-    identity: Identity,
-    segments: impl IntoIterator<Item = (SegmentName, &'a [u8])>,
-) -> Result<Vec<FrameAt>, Damage> {
-    let mut walk = Walk::new(identity);
-    let mut frames = Vec::new();
-    for (name, bytes) in segments {
-        let mut segment = walk.segment(name, bytes)?;
-        while let Some(frame) = segment.next_frame()? {
-            let range = frame.offset as usize..frame.offset as usize + frame.length;
-            let last = bytes[range.clone()].iter().rposition(|byte| *byte != 0).unwrap_or_default();
-            let records = frame.records().filter_map(Result::ok);
-            let events = records.map(|record| (record.shard, record.first)).collect();
-            frames.push(FrameAt { segment: name, written: range.start + last + 1, range, events });
-        }
-    }
-    Ok(frames)
+/// The frames of a whole journal.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Frames {
+    /// In the order of the segments.
+    pub(crate) all: Vec<FrameAt>,
+    /// The shards that the first segments of each run name with their first sequence.
+    starts: Vec<(u32, ShardId)>,
 }
 
-/// Whether the frames that are gone take acknowledged events from the end of a lane with nothing left behind them to tell: by
-/// ADR 0004 this is what a crash before their acknowledgement leaves. A run before `run_last` is held to what the next one says.
-pub(crate) fn hides_tail(frames: &[FrameAt], run_last: u32, is_gone: impl Fn(&FrameAt) -> bool) -> bool {
-    let lane = |frame: &FrameAt| (frame.segment.run, frame.segment.lane);
-    let mut lanes = frames.chunk_by(|a, b| lane(a) == lane(b)).filter(|frames| frames[0].segment.run == run_last);
-    lanes.any(|frames| frames.iter().rev().take_while(|frame| is_gone(frame)).any(|frame| !frame.events.is_empty()))
+impl Frames {
+    /// The frames of all segments, which come in the order of their names.
+    ///
+    /// # Errors
+    /// When the journal is not sound.
+    pub(crate) fn of<'a>(
+        identity: Identity,
+        segments: impl IntoIterator<Item = (SegmentName, &'a [u8])>,
+    ) -> Result<Frames, Damage> {
+        let mut walk = Walk::new(identity);
+        let mut frames = Frames::default();
+        for (name, bytes) in segments {
+            let mut segment = walk.segment(name, bytes)?;
+            frames.starts.extend(segment.header().starts.iter().map(|(shard, _)| (name.run, *shard)));
+            while let Some(frame) = segment.next_frame()? {
+                let range = frame.offset as usize..frame.offset as usize + frame.length;
+                let last = bytes[range.clone()].iter().rposition(|byte| *byte != 0).unwrap_or_default();
+                let records = frame.records().filter_map(Result::ok);
+                let events = records.map(|record| (record.shard, record.first)).collect();
+                frames.all.push(FrameAt { segment: name, written: range.start + last + 1, range, events });
+            }
+        }
+        Ok(frames)
+    }
+
+    /// Whether the frames that are gone take acknowledged events from the end of a lane with nothing left behind them to tell: by
+    /// ADR 0004 this is what a crash before their acknowledgement leaves. A later run that has one of their shards would tell.
+    pub(crate) fn hides_tail(&self, is_gone: impl Fn(&FrameAt) -> bool) -> bool {
+        let lane = |frame: &FrameAt| (frame.segment.run, frame.segment.lane);
+        let is_told = |run: u32, shard: ShardId| self.starts.iter().any(|(later, own)| *later > run && *own == shard);
+        self.all.chunk_by(|a, b| lane(a) == lane(b)).any(|frames| {
+            let gone = frames.iter().rev().take_while(|frame| is_gone(frame));
+            gone.flat_map(|frame| &frame.events).any(|(shard, _)| !is_told(frames[0].segment.run, *shard))
+        })
+    }
 }

@@ -10,7 +10,7 @@ use crate::faults::Fault;
 use crate::random::Random;
 
 use super::contents::Contents;
-use super::frames::{frames, hides_tail};
+use super::frames::Frames;
 use super::names::{FileId, NameChange, Names};
 
 /// The disk, and what its process has under way on it.
@@ -132,11 +132,10 @@ impl State {
             segments.map(|(name, file)| (name, (file, self.sound(file)))).collect();
         let segments = sound.iter().map(|(name, (_, bytes))| (*name, bytes.as_slice()));
         // A journal that is not sound even so is refused in any case.
-        let Ok(frames) = frames(identity, segments) else { return false };
+        let Ok(frames) = Frames::of(identity, segments) else { return false };
         let rotten = self.rots.iter().map(|(file, offset, _)| (*file, *offset..*offset + 1));
         let damaged: Vec<(FileId, Range<usize>)> = damaged.iter().cloned().chain(rotten).collect();
-        let run_last = sound.last_key_value().map_or(0, |(name, _)| name.run);
-        hides_tail(&frames, run_last, |frame| {
+        frames.hides_tail(|frame| {
             let file = sound[&frame.segment].0;
             let overlaps = |range: &Range<usize>| range.start < frame.range.end && frame.range.start < range.end;
             damaged.iter().any(|(damaged, range)| *damaged == file && overlaps(range))

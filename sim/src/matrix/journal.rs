@@ -9,7 +9,7 @@ use orderlane_core::{
 use orderlane_journal::{Identity, JournalCommit, JournalOptions, Recovered, SegmentFiles, SegmentName};
 use orderlane_lane::Commit;
 
-use crate::disk::frames::{FrameAt, frames};
+use crate::disk::frames::Frames;
 use crate::disk::{Crash, SimDisk};
 use crate::faults::FaultSet;
 use crate::options::Options;
@@ -28,7 +28,7 @@ const IDLE_BEHIND: usize = 1;
 /// A sound journal.
 pub(super) struct Journal {
     pub(super) files: BTreeMap<String, Vec<u8>>,
-    pub(super) frames: Vec<FrameAt>,
+    pub(super) frames: Frames,
     /// By shard: the event with sequence `n` is at index `n - 1`.
     pub(super) events: Vec<Vec<Event>>,
 }
@@ -55,7 +55,7 @@ impl Journal {
         start(&disk);
         let files = disk.image();
         let segments = files.iter().map(|(name, bytes)| (segment_name(name), bytes.as_slice()));
-        let frames = frames(IDENTITY, segments).expect("a sound journal");
+        let frames = Frames::of(IDENTITY, segments).expect("a sound journal");
         Journal { files, frames, events }
     }
 

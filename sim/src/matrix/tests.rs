@@ -19,11 +19,11 @@ const SHARD: ShardId = ShardId(0);
 fn the_journal_has_what_can_be_damaged() {
     let [(_, at_rest), (_, killed)] = journals();
     let bytes: usize = at_rest.files.values().map(Vec::len).sum();
-    let markers = |journal: &Journal| journal.frames.iter().filter(|frame| frame.events.is_empty()).count();
+    let markers = |journal: &Journal| journal.frames.all.iter().filter(|frame| frame.events.is_empty()).count();
     assert!(at_rest.files.len() == 7 && bytes <= 128 << 10, "{} files, {bytes} bytes", at_rest.files.len());
     assert_eq!((markers(&at_rest), markers(&killed)), (6, 4));
-    assert!(at_rest.frames.iter().any(|frame| frame.range.len() > 8192), "a frame of several blocks");
-    assert!(at_rest.frames.iter().any(|frame| frame.events.len() == 2), "a frame with two shards");
+    assert!(at_rest.frames.all.iter().any(|frame| frame.range.len() > 8192), "a frame of several blocks");
+    assert!(at_rest.frames.all.iter().any(|frame| frame.events.len() == 2), "a frame with two shards");
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn a_loss_and_a_change_are_seen() {
 #[test]
 fn every_operation_meets_every_policy() {
     let mut seen = Vec::new();
-    let report = crash_points(3, 1, |index, policy| {
+    let report = crash_at_each(3, 1, |index, policy| {
         seen.push((index, policy));
         if index == 1 { MatrixResult::Lost("an order".to_owned()) } else { MatrixResult::Recovered }
     });
