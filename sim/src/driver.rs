@@ -39,7 +39,9 @@ impl Clocks {
         offset.set(offset.get() + micros);
     }
 
-    fn read(&self, lane: u16, truth: Time) -> u64 {
+    /// What a lane's clock shows, if it has not shown more before.
+    #[must_use]
+    pub fn read(&self, lane: u16, truth: Time) -> u64 {
         truth.0.saturating_add_signed(self.0[usize::from(lane)].get())
     }
 }

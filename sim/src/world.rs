@@ -1,9 +1,11 @@
 //! A world from its start to its end: first faults, then it heals, and every promise is called in.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 use std::rc::Rc;
 
+use orderlane_core::OrderId;
 use orderlane_journal::FilesError;
 
 use crate::clients::Clients;
@@ -11,8 +13,8 @@ use crate::disk::{Crash, Policy, SimDisk};
 use crate::driver::Clocks;
 use crate::faults::Fault;
 use crate::history::History;
-use crate::invariants::{self, Caller, End, Money, recovery_is_fold};
-use crate::model::Model;
+use crate::invariants::{self, Caller, End, Money, recovery_is_fold, saga_ends};
+use crate::model::{Model, Order};
 use crate::net::Network;
 use crate::options::Options;
 use crate::outcome::Outcome;
@@ -32,6 +34,8 @@ const FAULTS_STARTS_MAX: u32 = 24;
 pub const HEAL_MICROS_MAX: u64 = 10 * 60 * 1_000_000;
 /// A stop that was asked for ends within this virtual time.
 const STOP_MICROS_MAX: u64 = 3 * 60 * 1_000_000;
+/// A hold that is over by its lane's clock ends within this virtual time: stalls and slow syncs are shorter.
+const HOLD_OVER_MICROS_MAX: u64 = 60_000_000;
 /// The product looks for failed lanes so often.
 const FAILED_LANE_MICROS_MAX: u64 = 20_000;
 /// Events of the shard concerned that a failure shows.
@@ -99,6 +103,8 @@ struct World {
     crash_pending: Option<Fault>,
     /// At the start of the process that lives.
     disk_errors_before: u64,
+    /// Holds that are over by the clock of their lane, and since when that is seen of the process that lives.
+    holds_over: BTreeMap<OrderId, u64>,
     /// What becomes of unsynced writes at a crash that the disk was asked for; drawn without it.
     fate: Option<Policy>,
 }
@@ -150,6 +156,7 @@ impl World {
             clock_shift_micros: 0,
             crash_pending: None,
             disk_errors_before: 0,
+            holds_over: BTreeMap::new(),
             fate: None,
         }
     }
@@ -202,7 +209,7 @@ impl World {
         self.until(deadline, "the end of every saga and the answer to every client", |world| {
             world.clients.done()
                 && world.around.provider.calls_open() == 0
-                && invariants::saga_ends::settled(&world.around.watch.seen().model).is_ok()
+                && saga_ends::settled(&world.around.watch.seen().model).is_ok()
         })
     }
 
@@ -216,7 +223,7 @@ impl World {
                     "{what} did not come in time: clients done {}, calls open {}, {:?}",
                     self.clients.done(),
                     self.around.provider.calls_open(),
-                    invariants::saga_ends::settled(&seen.model)
+                    saga_ends::settled(&seen.model)
                 );
                 drop(seen);
                 self.sim().violate("saga-ends", None, text);
@@ -331,6 +338,7 @@ impl World {
             return;
         }
         self.weather_at = now + self.random.between(1_000, 2_000_000);
+        self.look_for_outlived_holds();
         let sim = self.around.sim.clone();
         let lane = self.random.below(u64::from(self.lanes)) as u16;
         if sim.faults().draw(Fault::ClockJump, &mut self.random) {
@@ -351,6 +359,26 @@ impl World {
             sim.executor().stall(process.groups()[usize::from(lane)], micros);
             sim.faults().observed(Fault::LaneStall);
             sim.note("stall", &[u64::from(lane), micros]);
+        }
+    }
+
+    /// A hold that is over by its lane's clock ends soon, also when it began before a restart.
+    fn look_for_outlived_holds(&mut self) {
+        let (now, truth) = (self.elapsed(), self.sim().executor().now());
+        let lanes = self.lanes;
+        let seen = self.around.watch.seen();
+        let clock = |order: &Order| self.around.clocks.read(order.id.shard().0 % lanes, truth);
+        let is_over = |order: &Order| saga_ends::can_expire(order) && order.deadline.0 < clock(order);
+        let over: Vec<OrderId> =
+            seen.model.orders.values().filter(|order| is_over(order)).map(|order| order.id).collect();
+        drop(seen);
+        self.holds_over.retain(|order, _| over.contains(order));
+        for order in over {
+            let since = *self.holds_over.entry(order).or_insert(now);
+            if now - since > HOLD_OVER_MICROS_MAX {
+                let text = format!("{order} goes on {} s after the end of its hold", (now - since) / 1_000_000);
+                self.sim().violate(saga_ends::NAME, Some(order.shard()), text);
+            }
         }
     }
 
@@ -534,6 +562,7 @@ impl World {
         if self.lanes > 1 && sim.faults().is_on(Fault::ClockSkew) {
             sim.faults().observed(Fault::ClockSkew);
         }
+        self.holds_over.clear();
         self.disk_errors_before = self.disk_errors();
         self.life = Life::Up(Process::start(&self.around, self.starts, recovery));
         self.fuse = None;

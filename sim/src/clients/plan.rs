@@ -142,8 +142,14 @@ impl Drawing<'_> {
     fn work(&mut self, wait: bool) -> Work {
         match self.random.below(100) {
             0..50 => {
-                let key = format!("k-{}", self.number);
-                Work::Place(self.placing(key, wait))
+                let mut placing = self.placing(format!("k-{}", self.number), wait);
+                if self.random.chance(200) {
+                    // Customers may use each other's keys.
+                    let customers = u32::from(self.options.customers.max(1));
+                    placing.key = format!("shared-{}", self.number / customers);
+                    placing.customer = customer(u64::from(self.number % customers));
+                }
+                Work::Place(placing)
             }
             50..56 => {
                 let count = self.random.between(1, BATCH_MAX);

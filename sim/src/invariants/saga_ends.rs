@@ -98,6 +98,12 @@ pub(super) fn at_end(end: &End<'_>) -> Check {
     end.model.orders.values().try_for_each(|order| lives_fit(end.model, order))
 }
 
+/// Whether the end of its hold would still change anything for an order.
+#[must_use]
+pub fn can_expire(order: &Order) -> bool {
+    matches!(order.phase, Phase::Reserving | Phase::Charging | Phase::Reconciling)
+}
+
 /// Whether every saga has ended, and with all that follows from its end.
 ///
 /// # Errors

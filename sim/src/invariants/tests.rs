@@ -61,7 +61,6 @@ fn what_the_engine_does_breaks_nothing() {
 
 /// A refund of an earlier attempt is open when the machine starts again: it is asked for again, whatever else is under way.
 #[test]
-#[ignore = "holds when a start asks again for every open refund, not for the first open call alone"]
 fn every_open_refund_survives_a_restart() {
     for seed in [2879, 5433, 8423] {
         let judged = World::lived(seed).judge();

@@ -73,7 +73,9 @@ pub(super) fn segment_name(name: &str) -> SegmentName {
 
 fn start(disk: &SimDisk) -> Recovered {
     let files = SegmentFiles::prepare(disk.directory()).expect("a disk that is well");
-    files.recover(IDENTITY, &[(ShardId(0), 1), (ShardId(1), 1)], |_, _, _, _| {}).expect("a sound journal")
+    let read = files.recover(IDENTITY, &[(ShardId(0), 1), (ShardId(1), 1)], |_, _, _, _| {}).expect("a sound journal");
+    files.remove_unused(&read.unused).expect("a disk that is well");
+    read
 }
 
 fn write_lane(

@@ -134,13 +134,3 @@ fn a_seed_gives_the_same_trace_every_time() {
     assert_eq!(trace(5), trace(5));
     assert_ne!(trace(5), trace(6));
 }
-
-#[test]
-#[ignore = "a survey"]
-fn survey() {
-    let mut coverage = Coverage::default();
-    for seed in 0..300 {
-        coverage.add(play_all(seed).coverage.reached());
-    }
-    println!("{}", coverage.table());
-}
