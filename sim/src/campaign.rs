@@ -1,8 +1,10 @@
 //! Many seeds on several threads: what went wrong, what was met, and the commands that repeat the failures.
+#![expect(clippy::disallowed_methods, reason = "it measures and watches real time, outside of every world")]
 
 mod report;
 
 use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
@@ -40,17 +42,30 @@ pub struct Plan {
     pub shrink: bool,
 }
 
+/// A world that takes so much real time never ends: the engine runs in a circle, and only the end of the process stops it.
+const WORLD_TIME_MAX: Duration = Duration::from_secs(120);
+/// The process ends with this code when a world does not.
+pub const EXIT_ENDLESS: i32 = 3;
+
 /// Runs the worlds of a plan; `world` is [`crate::world::run`] but in tests.
 pub fn run(plan: &Plan, world: impl Fn(Options) -> Outcome + Sync) -> Report {
     let next = AtomicU64::new(0);
     let stop = AtomicBool::new(false);
+    let running: Vec<Mutex<Option<(u64, Instant)>>> = (0..plan.threads.max(1)).map(|_| Mutex::default()).collect();
     let begun = Instant::now();
     let mut report = Report::new(plan.start);
     let (results, finished) = channel();
     thread::scope(|scope| {
-        for index in 0..plan.threads.max(1) {
+        for (index, running) in running.iter().enumerate() {
             let (results, next, stop, world) = (results.clone(), &next, &stop, &world);
-            let work = move || work(plan, begun, next, stop, world, &results);
+            let watched = move |options: Options| {
+                let set = |value| *running.lock().expect("nothing panics with this lock") = value;
+                set(Some((options.seed, Instant::now())));
+                let outcome = world(options);
+                set(None);
+                outcome
+            };
+            let work = move || work(plan, begun, next, stop, &watched, &results);
             let named = thread::Builder::new().name(format!("world-{index}")).stack_size(STACK_BYTES);
             named.spawn_scoped(scope, work).expect("the machine has room for a few threads");
         }
@@ -68,6 +83,7 @@ pub fn run(plan: &Plan, world: impl Fn(Options) -> Outcome + Sync) -> Report {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             progress.show(&report, plan.seeds);
+            end_with_the_endless(&running);
         }
         progress.end();
     });
@@ -78,6 +94,16 @@ pub fn run(plan: &Plan, world: impl Fn(Options) -> Outcome + Sync) -> Report {
         shrink_some(&mut report);
     }
     report
+}
+
+fn end_with_the_endless(running: &[Mutex<Option<(u64, Instant)>>]) {
+    for running in running {
+        let running = *running.lock().expect("nothing panics with this lock");
+        if let Some((seed, _)) = running.filter(|(_, since)| since.elapsed() > WORLD_TIME_MAX) {
+            eprintln!("seed {seed} does not end; repeat with: cargo sim --seed {seed}");
+            std::process::exit(EXIT_ENDLESS);
+        }
+    }
 }
 
 /// What one thread does: the next seed, until there is none.

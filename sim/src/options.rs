@@ -53,6 +53,7 @@ impl Options {
         let faults = draw_faults(&mut random);
         let shards = random.between(1, 6) as u16;
         let small = faults.has(Fault::InboxFull);
+        let operations_max = *random.pick(&[60, 200, 200, 600]);
         // An audit asks all shards at once: a queue that is shorter than that would refuse every one.
         let limits = Limits {
             ring_slots: if faults.has(Fault::RingFull) { random.between(1, 4) as usize } else { 1024 },
@@ -70,7 +71,7 @@ impl Options {
             skus: random.between(1, 12) as u16,
             customers: random.between(1, 16) as u16,
             clients: random.between(1, 12) as u16,
-            operations: random.between(20, 200) as u32,
+            operations: random.between(20, operations_max) as u32,
             cuts: Vec::new(),
             stock: *random.pick(&[1, 5, 50, 10_000]),
             hot_per_mille: *random.pick(&[0, 300, 900]),
@@ -78,7 +79,7 @@ impl Options {
             pause_micros_max: *random.pick(&[200, 5_000, 500_000]),
             segment_bytes: *random.pick(&[(16 << 10, 16 << 10), (16 << 10, 64 << 10), (64 << 10, 256 << 10)]),
             limits,
-            crashes_max: random.below(7) as u32,
+            crashes_max: *random.pick(&[0, 1, 3, 6, 12]),
         }
     }
 

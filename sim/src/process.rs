@@ -105,11 +105,14 @@ fn shards_of(sim: &Sim, lane: u16, lanes: u16) -> impl Iterator<Item = ShardId> 
     (0..sim.options().shards).filter(move |shard| shard % lanes == lane).map(ShardId)
 }
 
+/// How a lane ended: well, or why not.
+type LaneEnd = Result<(), String>;
+
 /// A process that runs.
 pub struct Process {
     groups: Vec<Group>,
     shutdown: Arc<Shutdown>,
-    ends: Rc<RefCell<Vec<Option<Result<(), String>>>>>,
+    ends: Rc<RefCell<Vec<Option<LaneEnd>>>>,
     serving: Rc<Cell<usize>>,
     metrics: Vec<Arc<LaneMetrics>>,
 }
@@ -263,7 +266,7 @@ fn info(sim: &Sim, lanes: u16) -> Info {
 }
 
 /// The whole life of a lane.
-async fn live(world: &Surroundings, plan: LaneStart, serving: &Cell<usize>) -> Result<(), String> {
+async fn live(world: &Surroundings, plan: LaneStart, serving: &Cell<usize>) -> LaneEnd {
     let (sim, LaneStart { lane, lanes, group, metrics, .. }) = (&world.sim, &plan);
     let (lane, lanes, group, metrics) = (*lane, *lanes, *group, metrics.clone());
     let disk = world.disk.handle(group);

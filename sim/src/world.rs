@@ -1,24 +1,27 @@
 //! A world from its start to its end: first faults, then it heals, and every promise is called in.
 
+mod ends;
+mod starts;
+mod weather;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 use std::rc::Rc;
 
 use orderlane_core::OrderId;
-use orderlane_journal::FilesError;
 
 use crate::clients::Clients;
 use crate::disk::{Crash, Policy, SimDisk};
 use crate::driver::Clocks;
 use crate::faults::Fault;
 use crate::history::History;
-use crate::invariants::{self, Caller, End, Money, recovery_is_fold, saga_ends};
-use crate::model::{Model, Order};
+use crate::invariants::{self, Caller, End, Money, saga_ends};
+use crate::model::Model;
 use crate::net::Network;
 use crate::options::Options;
 use crate::outcome::Outcome;
-use crate::process::{Process, Recovery, Surroundings, config, identity, recover};
+use crate::process::{Process, Surroundings, identity};
 use crate::provider::{self, Provider};
 use crate::random::Random;
 use crate::sim::{Sim, Violation};
@@ -34,10 +37,6 @@ const FAULTS_STARTS_MAX: u32 = 24;
 pub const HEAL_MICROS_MAX: u64 = 10 * 60 * 1_000_000;
 /// A stop that was asked for ends within this virtual time.
 const STOP_MICROS_MAX: u64 = 3 * 60 * 1_000_000;
-/// A hold that is over by its lane's clock ends within this virtual time: stalls and slow syncs are shorter.
-const HOLD_OVER_MICROS_MAX: u64 = 60_000_000;
-/// The product looks for failed lanes so often.
-const FAILED_LANE_MICROS_MAX: u64 = 20_000;
 /// Events of the shard concerned that a failure shows.
 const LAST_EVENTS: usize = 24;
 
@@ -322,254 +321,6 @@ impl World {
             return Err(Broken);
         }
         Ok(())
-    }
-
-    /// Crashes, stops, stalls, clocks: what happens to a process that runs.
-    fn weather(&mut self) {
-        if let Some(fuse) = &mut self.fuse {
-            *fuse = fuse.saturating_sub(1);
-            if *fuse == 0 {
-                self.fuse = None;
-                return self.end_somehow();
-            }
-        }
-        let now = self.elapsed();
-        if now < self.weather_at {
-            return;
-        }
-        self.weather_at = now + self.random.between(1_000, 2_000_000);
-        self.look_for_outlived_holds();
-        let sim = self.around.sim.clone();
-        let lane = self.random.below(u64::from(self.lanes)) as u16;
-        if sim.faults().draw(Fault::ClockJump, &mut self.random) {
-            let micros = match self.random.below(4) {
-                0 => -(self.random.below(3_000_000) as i64),
-                1 => self.random.below(60_000_000) as i64,
-                _ => self.random.below(500_000) as i64,
-            };
-            self.clock_shift_micros += micros.unsigned_abs();
-            self.around.clocks.shift(lane, micros);
-            sim.faults().observed(Fault::ClockJump);
-            sim.note("clock", &[u64::from(lane), micros as u64]);
-        }
-        if let Life::Up(process) = &self.life
-            && sim.faults().draw(Fault::LaneStall, &mut self.random)
-        {
-            let micros = 10_u64.pow(self.random.between(2, 7) as u32);
-            sim.executor().stall(process.groups()[usize::from(lane)], micros);
-            sim.faults().observed(Fault::LaneStall);
-            sim.note("stall", &[u64::from(lane), micros]);
-        }
-    }
-
-    /// A hold that is over by its lane's clock ends soon, also when it began before a restart.
-    fn look_for_outlived_holds(&mut self) {
-        let (now, truth) = (self.elapsed(), self.sim().executor().now());
-        let lanes = self.lanes;
-        let seen = self.around.watch.seen();
-        let clock = |order: &Order| self.around.clocks.read(order.id.shard().0 % lanes, truth);
-        let is_over = |order: &Order| saga_ends::can_expire(order) && order.deadline.0 < clock(order);
-        let over: Vec<OrderId> =
-            seen.model.orders.values().filter(|order| is_over(order)).map(|order| order.id).collect();
-        drop(seen);
-        self.holds_over.retain(|order, _| over.contains(order));
-        for order in over {
-            let since = *self.holds_over.entry(order).or_insert(now);
-            if now - since > HOLD_OVER_MICROS_MAX {
-                let text = format!("{order} goes on {} s after the end of its hold", (now - since) / 1_000_000);
-                self.sim().violate(saga_ends::NAME, Some(order.shard()), text);
-            }
-        }
-    }
-
-    /// The process ends, in one of the ways that are on.
-    fn end_somehow(&mut self) {
-        let ways = [Fault::ProcessKill, Fault::PowerLoss, Fault::GracefulStop];
-        let ways: Vec<Fault> = ways.into_iter().filter(|way| self.sim().faults().is_on(*way)).collect();
-        if ways.is_empty() {
-            return;
-        }
-        let way = *self.random.pick(&ways);
-        self.sim().faults().injected(way);
-        match way {
-            Fault::ProcessKill => self.crash(Crash::Kill, Some(way)),
-            Fault::PowerLoss => self.crash(Crash::Power, Some(way)),
-            _ => {
-                if let Life::Up(process) = std::mem::replace(&mut self.life, Life::Down { until: 0 }) {
-                    self.sim().note("stop", &[]);
-                    process.stop();
-                    self.life = Life::Stopping(process, self.elapsed() + STOP_MICROS_MAX);
-                }
-            }
-        }
-    }
-
-    fn crash_drawn(&mut self) {
-        if let Some(policy) = self.fate {
-            return self.crash_by(|disk| disk.crash_with(policy));
-        }
-        let power = self.sim().faults().is_on(Fault::PowerLoss) && self.random.chance(500);
-        self.crash(if power { Crash::Power } else { Crash::Kill }, None);
-    }
-
-    fn crash(&mut self, crash: Crash, fault: Option<Fault>) {
-        self.sim().note("crash", &[u64::from(crash == Crash::Power)]);
-        self.crash_by(|disk| disk.crash(crash));
-        self.crash_pending = fault.or(self.crash_pending);
-    }
-
-    fn crash_by(&mut self, crash: impl FnOnce(&SimDisk)) {
-        let until = self.elapsed() + 10_u64.pow(self.random.between(2, 6) as u32);
-        let life = std::mem::replace(&mut self.life, Life::Down { until });
-        if let Life::Up(process) | Life::Stopping(process, _) | Life::Failing(process, _) = life {
-            self.count_fullness(&process);
-            process.kill(&self.around);
-        }
-        crash(&self.around.disk);
-    }
-
-    fn lane_failed(&mut self) {
-        let until = self.elapsed() + self.random.below(FAILED_LANE_MICROS_MAX);
-        let life = std::mem::replace(&mut self.life, Life::Down { until });
-        if let Life::Up(process) | Life::Stopping(process, _) = life {
-            let why = process.failed().unwrap_or_default();
-            self.sim().note("lane-failed", &[]);
-            if self.disk_errors() == self.disk_errors_before {
-                self.sim().violate(
-                    "lane-fails-for-a-reason",
-                    None,
-                    format!("a lane has failed without a fault: {why}"),
-                );
-            }
-            self.life = Life::Failing(process, until);
-        }
-    }
-
-    /// A process that was asked to stop has ended.
-    fn ended(&mut self) {
-        if self.sim().faults().is_active() {
-            self.sim().faults().observed(Fault::GracefulStop);
-        }
-        self.crash(Crash::Kill, None);
-    }
-
-    /// Errors that the disk has given to the engine so far.
-    fn disk_errors(&self) -> u64 {
-        let counts = self.sim().faults().counts();
-        let kinds = [Fault::WriteError, Fault::NoSpace, Fault::CreateError, Fault::SyncError];
-        kinds.iter().map(|fault| counts[*fault as usize].1).sum()
-    }
-
-    fn count_fullness(&self, process: &Process) {
-        let (overloaded, rings_full) = process.fullness();
-        let faults = self.sim().faults();
-        if overloaded > 0 {
-            faults.injected(Fault::InboxFull);
-            faults.observed(Fault::InboxFull);
-        }
-        if rings_full > 0 {
-            faults.injected(Fault::RingFull);
-            faults.observed(Fault::RingFull);
-        }
-    }
-
-    /// A start: it reads what is there, refuses it by name, or goes on exactly from it.
-    fn start(&mut self) -> Go {
-        let sim = self.around.sim.clone();
-        self.starts += 1;
-        let lanes_before = self.lanes;
-        if self.starts > 1 && sim.faults().draw(Fault::OtherLaneCount, &mut self.random) {
-            self.lanes = self.random.between(1, u64::from(sim.options().shards)) as u16;
-        }
-        if self.starts > 1 && self.crashes_left > 0 && sim.faults().draw(Fault::CrashInRecovery, &mut self.random) {
-            self.crashes_left -= 1;
-            self.around.disk.crash_at_start(self.random.below(40));
-        }
-        let rotten = self.starts > 1 && self.around.disk.rot(&mut self.random).is_some();
-        sim.note("start", &[u64::from(self.starts), u64::from(self.lanes), u64::from(rotten)]);
-        let directory = self.around.disk.directory();
-        let recovered = recover(&sim, &directory, self.lanes);
-        if self.around.disk.crashed() {
-            sim.faults().observed(Fault::CrashInRecovery);
-            self.around.disk.unrot();
-            self.crash_drawn();
-            return Ok(());
-        }
-        let met = directory.faults_met();
-        let doubtful = rotten || !met.is_empty();
-        match recovered {
-            Err(error) => self.refused(&error, rotten, doubtful)?,
-            Ok(recovery) => {
-                self.judge(&recovery)?;
-                self.go_on(recovery, lanes_before);
-            }
-        }
-        self.around.disk.unrot();
-        Ok(())
-    }
-
-    /// The start refused the files: there must have been something wrong with them, and it must name where.
-    fn refused(&mut self, error: &FilesError, rotten: bool, doubtful: bool) -> Go {
-        let text = error.to_string();
-        self.sim().note("refused", &[u64::from(rotten)]);
-        if !doubtful {
-            self.sim().violate("recovery-refuses", None, format!("nothing was wrong with the files, but: {text}"));
-            return Err(Broken);
-        }
-        if !text.contains(".seg") && !text.contains("listing") {
-            self.sim().violate("damage-is-named", None, format!("the refusal names no file: {text}"));
-            return Err(Broken);
-        }
-        let until = self.elapsed() + 10_u64.pow(self.random.between(3, 7) as u32);
-        self.life = Life::Down { until };
-        Ok(())
-    }
-
-    /// Holds what was recovered against what was promised.
-    fn judge(&self, recovery: &Recovery) -> Go {
-        let sim = self.around.sim.clone();
-        let mut seen = self.around.watch.seen_mut();
-        let mut lengths = Vec::new();
-        for shard in recovery.shards() {
-            let events = &recovery.events[shard.id().index()];
-            match invariants::after_recovery(shard.id(), events, &seen.logs) {
-                Ok(length) => lengths.push((shard.id(), length)),
-                Err(violation) => return Err(self.broken(violation)),
-            }
-        }
-        let moment = sim.executor().tick();
-        for (shard, length) in lengths {
-            seen.logs.truncate(shard, length, moment);
-        }
-        let seen = &mut *seen;
-        seen.model = Model::rebuild(&seen.logs).map_err(|violation| self.broken(violation))?;
-        for shard in recovery.shards() {
-            let log = seen.logs.of(shard.id()).iter().map(|entry| (entry.time, &entry.event));
-            recovery_is_fold::check(config(&sim, shard.id()), log, shard.digest())
-                .map_err(|violation| self.broken(violation))?;
-        }
-        Ok(())
-    }
-
-    fn go_on(&mut self, recovery: Recovery, lanes_before: u16) {
-        let sim = self.around.sim.clone();
-        if lanes_before != self.lanes {
-            sim.faults().observed(Fault::OtherLaneCount);
-        }
-        if let Some(fault) = self.crash_pending.take() {
-            sim.faults().observed(fault);
-        }
-        if self.lanes > 1 && sim.faults().is_on(Fault::ClockSkew) {
-            sim.faults().observed(Fault::ClockSkew);
-        }
-        self.holds_over.clear();
-        self.disk_errors_before = self.disk_errors();
-        self.life = Life::Up(Process::start(&self.around, self.starts, recovery));
-        self.fuse = None;
-        if self.crashes_left > 0 {
-            self.crashes_left -= 1;
-            self.fuse = Some(self.random.between(1, 10_u64.pow(self.random.clone().between(1, 4) as u32) * 3));
-        }
     }
 
     fn outcome(&self) -> Outcome {

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
 /// What each crate may import of ours. A crate that is not here may not be in the workspace.
-const MAY_IMPORT: [(&str, &[&str]); 8] = [
+const MAY_IMPORT: [(&str, &[&str]); 9] = [
     ("orderlane-core", &[]),
     ("orderlane-loadtest", &[]),
     ("orderlane-lane", &["orderlane-core"]),
@@ -16,6 +16,7 @@ const MAY_IMPORT: [(&str, &[&str]); 8] = [
     ("orderlane-journal", &["orderlane-core", "orderlane-lane"]),
     ("orderlane-gateway", &["orderlane-core", "orderlane-lane"]),
     ("orderlane-criterion", &["orderlane-core", "orderlane-lane", "orderlane-journal", "orderlane-gateway"]),
+    ("orderlane-sim", &["orderlane-core", "orderlane-lane", "orderlane-journal", "orderlane-gateway"]),
     (
         "orderlane",
         &[

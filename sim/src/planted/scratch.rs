@@ -1,5 +1,6 @@
 //! A copy of the tree in which patches are tried. It is kept from one hunt to the next, with what was built there.
 
+use crate::campaign::EXIT_ENDLESS;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
@@ -117,6 +118,11 @@ impl Scratch {
                 None => thread::sleep(Duration::from_millis(50)),
             }
         };
+        if status.code() == Some(EXIT_ENDLESS) {
+            let said = fs::read_to_string(&log).map_err(error_at(&log))?;
+            let seed = said.lines().rev().find_map(|line| line.strip_prefix("seed ")?.split(' ').next()?.parse().ok());
+            return Ok(Ran::Caught { invariant: "every-world-ends".to_owned(), seeds: seed.unwrap_or(seeds) });
+        }
         let Ok(text) = fs::read_to_string(&report) else {
             return Ok(Ran::Broken(format!("the simulator ended with {status}, see {}", log.display())));
         };
