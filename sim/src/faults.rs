@@ -98,10 +98,14 @@ faults! {
     Reset "connection-reset" 20 "a connection breaks in the middle",
 }
 
+/// No kind is made more frequent than this by a factor.
+const PER_MILLE_MAX: u64 = 400;
+
 /// The faults of one world.
 #[derive(Debug)]
 pub struct Faults {
     on: u64,
+    factor: u64,
     active: Cell<bool>,
     injected: RefCell<Vec<u64>>,
     observed: RefCell<Vec<u64>>,
@@ -145,11 +149,11 @@ impl FaultSet {
 }
 
 impl Faults {
-    /// With these kinds on.
+    /// With these kinds on, so many times as often as usual.
     #[must_use]
-    pub fn new(on: FaultSet) -> Faults {
+    pub fn new(on: FaultSet, factor: u64) -> Faults {
         let zeros = || RefCell::new(vec![0; Fault::ALL.len()]);
-        Faults { on: on.0, active: Cell::new(true), injected: zeros(), observed: zeros() }
+        Faults { on: on.0, factor, active: Cell::new(true), injected: zeros(), observed: zeros() }
     }
 
     /// Whether this kind may happen now.
@@ -160,11 +164,17 @@ impl Faults {
 
     /// Draws whether this kind happens now; if so it counts as injected.
     pub fn draw(&self, fault: Fault, random: &mut Random) -> bool {
-        let happens = self.is_on(fault) && random.chance(fault.per_mille());
+        let happens = self.is_on(fault) && random.chance(self.per_mille(fault));
         if happens {
             self.injected(fault);
         }
         happens
+    }
+
+    /// How many of a thousand chances a kind takes here: never nearly all, if it does not usually.
+    #[must_use]
+    pub fn per_mille(&self, fault: Fault) -> u64 {
+        (fault.per_mille() * self.factor).min(fault.per_mille().max(PER_MILLE_MAX))
     }
 
     /// This kind was injected.

@@ -52,6 +52,7 @@ pub fn crash_points(step: usize) -> MatrixReport {
 fn workload() -> Options {
     Options {
         faults: FaultSet::default(),
+        fault_factor: 1,
         shards: 3,
         lanes: 2,
         skus: 4,

@@ -15,6 +15,8 @@ pub struct Options {
     pub seed: u64,
     /// Kinds of faults that may happen.
     pub faults: FaultSet,
+    /// How many times as often as usual.
+    pub fault_factor: u64,
     /// Shards of the data directory.
     pub shards: u16,
     /// Lanes of the first start.
@@ -66,6 +68,7 @@ impl Options {
         Options {
             seed,
             faults,
+            fault_factor: *random.pick(&[1, 1, 1, 5]),
             shards,
             lanes: random.between(1, u64::from(shards)) as u16,
             skus: random.between(1, 12) as u16,

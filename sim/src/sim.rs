@@ -39,7 +39,7 @@ impl Sim {
     #[must_use]
     pub fn new(options: Options, keep_text: bool) -> Sim {
         let executor = Executor::new(Random::named(options.seed, "executor"));
-        let faults = Faults::new(options.faults);
+        let faults = Faults::new(options.faults, options.fault_factor);
         Sim(Rc::new(Parts { executor, faults, options, trace: Trace::new(keep_text), violation: RefCell::default() }))
     }
 

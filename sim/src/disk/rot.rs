@@ -27,7 +27,7 @@ impl SimDisk {
     /// happens; not where it is to be spared. It is observed when the byte is read.
     pub fn rot(&self, random: &mut Random) -> Option<Rot> {
         let faults = self.sim().faults();
-        if !faults.is_on(Fault::BitRot) || !random.chance(Fault::BitRot.per_mille()) {
+        if !faults.is_on(Fault::BitRot) || !random.chance(faults.per_mille(Fault::BitRot)) {
             return None;
         }
         let mut state = self.state_mut();
