@@ -11,7 +11,7 @@ use crate::outcome::Outcome;
 use crate::seeds::Case;
 
 /// From so many seeds on, every kind of fault must have been met.
-const SEEDS_TO_MEET_ALL: u64 = 1_000;
+const SEEDS_TO_MEET_ALL: u64 = 5_000;
 /// A kind that was injected so often and never met cannot be met: something is wrong with the injection.
 const INJECTED_IN_VAIN: u64 = 1_000;
 

@@ -59,6 +59,16 @@ impl Contents {
         &self.durable
     }
 
+    /// What a reader sees without the pages that a failed sync has left.
+    pub(super) fn lasting(&self) -> Vec<u8> {
+        if self.writes.iter().all(|write| !write.lost) {
+            return self.cache.clone();
+        }
+        let mut bytes = self.durable.clone();
+        self.writes.iter().filter(|write| !write.lost).for_each(|write| put(&mut bytes, write.offset, &write.bytes));
+        bytes
+    }
+
     /// What no sync has covered.
     pub(super) fn unsynced(&self) -> &[Write] {
         &self.writes

@@ -142,9 +142,9 @@ impl State {
         })
     }
 
-    /// What can be read of a file, without its rot.
+    /// What will be there of a file at the latest when its cache is dropped, without its rot.
     fn sound(&self, file: FileId) -> Vec<u8> {
-        let mut bytes = self.files[&file].readable().to_vec();
+        let mut bytes = self.files[&file].lasting();
         for (_, offset, bit) in self.rots.iter().filter(|(rotten, ..)| *rotten == file) {
             if let Some(byte) = bytes.get_mut(*offset) {
                 *byte ^= 1 << bit;
