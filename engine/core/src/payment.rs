@@ -33,7 +33,7 @@ pub(crate) fn decide(id: OrderId, order: &Order, outcome: Outcome) -> Learned {
             event_if(under_way(attempt), Trigger::PaymentFailed, event)
         }
         Outcome::PaymentUnknown { attempt } if under_way(attempt) && order.unknown => {
-            Learned::TryAgain(Timer::Reconcile)
+            Learned::TryAgain(Timer::Reconcile(attempt))
         }
         Outcome::PaymentUnknown { attempt } => {
             let event = Event::PaymentUnknown { order: id, attempt };

@@ -352,7 +352,10 @@ impl Shard {
             Timer::Deadline => {
                 return self.emit_if(now, id, Trigger::HoldExpired, Event::HoldExpired { order: id }, out);
             }
-            Timer::Reconcile => (!order.settled).then_some(Call::Reconcile { attempt: order.attempt }),
+            Timer::Reconcile(attempt) => {
+                let is_unknown = attempt == order.attempt && order.unknown && !order.settled;
+                is_unknown.then_some(Call::Reconcile { attempt })
+            }
             Timer::Refund(attempt) => payment::refund_open(order, attempt),
             Timer::Notify => order.notify.then_some(Call::Notify),
         };
@@ -379,8 +382,8 @@ impl Shard {
         let next = inventory::react(id, order, event)
             .or_else(|| payment::react(id, order, event))
             .or_else(|| order::react(id, order));
-        if let Event::PaymentUnknown { .. } = event {
-            self.try_again(now, id.number(), Timer::Reconcile);
+        if let Event::PaymentUnknown { attempt, .. } = event {
+            self.try_again(now, id.number(), Timer::Reconcile(*attempt));
         } else if event.is_end() {
             self.tell_waiters(id, effects);
         }

@@ -12,8 +12,8 @@ use crate::order::Orders;
 pub(crate) enum Timer {
     /// The hold of the order ends.
     Deadline,
-    /// Look up the attempt again.
-    Reconcile,
+    /// Look up this attempt again, if it is still the one that is unknown: a look-up must not overtake a charge under way.
+    Reconcile(u8),
     /// Ask for the refund of an attempt's money again: several may be open, each has its own.
     Refund(u8),
     /// Tell the customer again.

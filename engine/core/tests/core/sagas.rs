@@ -311,6 +311,25 @@ fn trap_19_an_open_refund_is_asked_for_again_whatever_else_is_under_way() {
     assert_eq!(world.status(id), Status::Completed);
 }
 
+/// A look-up that overtakes its charge finds nothing, and there would be two attempts under way.
+#[test]
+fn trap_19_a_timer_of_the_last_attempt_looks_up_no_charge_under_way() {
+    let mut world = World::with(&[("sku-1", 10)]);
+    world.manual = true;
+    let id = world.placed(&ask("c-1", "k", &[("sku-1", 1)]));
+    world.outcome(id, Outcome::PaymentUnknown { attempt: 1 });
+    world.settle();
+    world.outcome(id, Outcome::NotCharged { attempt: 1 });
+    world.settle();
+    world.pass(5_000_000);
+    let calls: Vec<Call> = world.calls.iter().map(|call| call.call).collect();
+    assert!(matches!(calls[..], [Call::Charge { attempt: 1, .. }, Call::Charge { attempt: 2, .. }]), "{calls:?}");
+    world.outcome(id, Outcome::PaymentUnknown { attempt: 2 });
+    world.settle();
+    world.pass(5_000_000);
+    assert!(matches!(world.calls.last().map(|call| call.call), Some(Call::Reconcile { attempt: 2 })));
+}
+
 #[test]
 fn trap_19_money_of_an_attempt_that_was_believed_lost_goes_back() {
     for surplus_at in ["while the next is under way", "after it completed", "after it failed"] {
