@@ -7,7 +7,7 @@ pub const OUTBOX_REQUESTS_MAX: usize = 32_768;
 /// Slots of the ring between two lanes. What does not fit waits on the sender's side.
 pub const RING_SLOTS: usize = 16_384;
 /// Inputs handled in one turn, at most.
-pub const BATCH_MAX: usize = 2_048;
+pub const BATCH_MAX: usize = 1_024;
 /// Rounds of the loop before the sockets get their turn, at most.
 pub const ROUNDS_MAX: usize = 16;
 /// Bytes of one commit beyond which the open batch takes no more inputs.

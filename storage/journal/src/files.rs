@@ -115,12 +115,21 @@ impl<D: Directory> SegmentFiles<D> {
         for name in &files.names {
             files.directory.sync(&name.to_string()).map_err(io_error("syncing", files.path(*name)))?;
         }
-        for name in files.last_in_use() {
-            let failed = io_error("dropping the cached pages of", files.path(name));
-            files.directory.forget_cached(&name.to_string()).map_err(failed)?;
-        }
+        files.forget_cached()?;
         files.sync_names()?;
         Ok(files)
+    }
+
+    /// From now on the files are read as the disk has them, where the last run may have left pages whose sync had failed. For
+    /// whoever reads a stopped data directory without a start.
+    ///
+    /// # Errors
+    /// When a file cannot be opened.
+    pub fn forget_cached(&self) -> Result<(), FilesError> {
+        self.last_in_use().try_for_each(|name| {
+            let failed = io_error("dropping the cached pages of", self.path(name));
+            self.directory.forget_cached(&name.to_string()).map_err(failed)
+        })
     }
 
     /// After a recovery of every shard: removes segments that were made ahead and never used. `unused` are those that each
