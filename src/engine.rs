@@ -148,7 +148,10 @@ impl Engine {
         drop(recovered);
         let recovered = wait_recovered(lanes, &all_recovered)?;
         if let Some(files) = &files {
-            files.remove_unused(&recovered.unused).context("tidying the journal")?;
+            // What stays is looked at again by the next start.
+            let _ = files
+                .remove_unused(&recovered.unused)
+                .inspect_err(|error| tracing::warn!(%error, "an unused segment stays"));
         }
         let (address, management) = listen(&plan, senders)?;
         state.set_ready();

@@ -2,10 +2,12 @@
 
 mod actor;
 mod ask;
+mod elements;
 pub mod http;
 mod judge;
 pub mod plan;
 mod session;
+pub mod shape;
 #[cfg(test)]
 mod tests;
 
@@ -19,11 +21,12 @@ use serde_json::Value;
 
 use crate::clients::actor::Actor;
 use crate::clients::ask::Ask;
+use crate::clients::elements::elements;
 use crate::clients::http::Parsed;
 use crate::clients::plan::{Planting, Workload, customer};
 use crate::clients::session::{Answered, Session};
 use crate::executor::Group;
-use crate::history::{Asked, History};
+use crate::history::{Asked, History, Placing};
 use crate::net::Network;
 use crate::sim::Sim;
 
@@ -40,6 +43,9 @@ const FINAL_PAGE: usize = 50;
 #[derive(Clone)]
 pub struct Clients(Rc<Shared>);
 
+/// Customer, key, status, and whether it was part of a batch.
+type AnswerScope = (String, String, u64, bool);
+
 /// What the clients share.
 struct Shared {
     sim: Sim,
@@ -48,8 +54,11 @@ struct Shared {
     workload: Workload,
     /// Orders that were acknowledged, by the operation that placed them.
     acknowledged: RefCell<BTreeMap<u32, Vec<OrderId>>>,
-    /// The bodies of creations by customer and key: a replay is the same, byte for byte.
-    created: RefCell<BTreeMap<(String, String), Vec<u8>>>,
+    /// What was answered to a key, by customer, key and status, and as a part of a batch or alone: a replay is the same, byte
+    /// for byte.
+    created: RefCell<BTreeMap<AnswerScope, Vec<u8>>>,
+    /// The newest version of each order that any client has seen.
+    versions: RefCell<BTreeMap<OrderId, u64>>,
     /// Tasks of the plan that have not ended.
     running: Cell<u32>,
     /// Tasks of the reading back that have not ended.
@@ -67,6 +76,7 @@ impl Clients {
             workload: Workload::draw(sim.options()),
             acknowledged: RefCell::default(),
             created: RefCell::default(),
+            versions: RefCell::default(),
             running: Cell::new(0),
             reading: Cell::new(0),
         });
@@ -137,7 +147,7 @@ impl Shared {
             session.ask(&ask, PATIENCE_MICROS, false).await;
         }
         for index in 0..u64::from(self.sim.options().customers) {
-            let mut ask = Ask::new(NUMBER_FINAL, Asked::List(customer(index))).at_the_end();
+            let mut ask = Ask::new(NUMBER_FINAL, Asked::List(Some(customer(index)))).at_the_end();
             ask.details.limit = FINAL_PAGE;
             if let Some(answered) = session.ask(&ask, PATIENCE_MICROS, false).await {
                 session.list(&ask, &answered, PATIENCE_MICROS, false).await;
@@ -150,25 +160,51 @@ impl Shared {
         match &ask.asked {
             Asked::Place(placing) if parsed.status < 300 => {
                 self.acknowledge(ask.number, body);
-                if parsed.status == 202 {
-                    let key = (placing.customer.clone(), placing.key.clone());
-                    let mut created = self.created.borrow_mut();
-                    let first = created.entry(key).or_insert_with(|| parsed.body.clone());
-                    if *first != parsed.body {
-                        let text = format!("operation {}: a replay differs from the first answer", ask.number);
-                        self.sim.violate("http", None, text);
+                self.compare(ask, placing, u64::from(parsed.status), &parsed.body);
+            }
+            Asked::PlaceMany(placings) if parsed.status == 200 => {
+                let items = body.as_array().map(Vec::as_slice).unwrap_or_default();
+                let texts = elements(&parsed.body);
+                for ((item, text), placing) in items.iter().zip(texts).zip(placings) {
+                    self.acknowledge(ask.number, &item["order"]);
+                    if let Some(status @ (201 | 202)) = item["status"].as_u64() {
+                        self.compare(ask, placing, status, text);
                     }
                 }
             }
-            Asked::PlaceMany(_) if parsed.status == 200 => {
-                let items = body.as_array().map(Vec::as_slice).unwrap_or_default();
-                items.iter().for_each(|item| self.acknowledge(ask.number, &item["order"]));
+            Asked::Get(_) | Asked::Cancel(_) if parsed.status < 300 => self.see(body),
+            Asked::List(_) if parsed.status == 200 => {
+                body["items"].as_array().into_iter().flatten().for_each(|order| self.see(order));
             }
             _ => {}
         }
     }
 
+    /// The same key has the same answer, of each kind that it may have, to the last byte.
+    fn compare(&self, ask: &Ask, placing: &Placing, status: u64, text: &[u8]) {
+        let in_batch = matches!(ask.asked, Asked::PlaceMany(_));
+        let scope = (placing.customer.clone(), placing.key.clone(), status, in_batch);
+        let mut created = self.created.borrow_mut();
+        let first = created.entry(scope).or_insert_with(|| text.to_vec());
+        if first != text {
+            let (first, text) = (String::from_utf8_lossy(first), String::from_utf8_lossy(text));
+            let text = format!("operation {}: a replay is {text} and the first answer {first}", ask.number);
+            self.sim.violate("http", None, text);
+        }
+    }
+
+    /// Keeps the version of an order.
+    fn see(&self, order: &Value) {
+        let id = order["id"].as_str().and_then(OrderId::parse);
+        if let (Some(id), Some(version)) = (id, order["version"].as_u64()) {
+            let mut versions = self.versions.borrow_mut();
+            let seen = versions.entry(id).or_default();
+            *seen = version.max(*seen);
+        }
+    }
+
     fn acknowledge(&self, number: u32, order: &Value) {
+        self.see(order);
         if let Some(order) = order["id"].as_str().and_then(OrderId::parse) {
             let mut acknowledged = self.acknowledged.borrow_mut();
             let orders = acknowledged.entry(number).or_default();

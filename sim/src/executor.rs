@@ -191,6 +191,14 @@ impl Executor {
         self.0.stalls.borrow_mut().remove(&group);
     }
 
+    /// The world is over: drops all tasks and all that is due. They hold what holds the executor, and would never be freed.
+    pub fn end(&self) {
+        let tasks = std::mem::take(&mut *self.0.tasks.borrow_mut());
+        drop(tasks);
+        let due = std::mem::take(&mut *self.0.calendar.borrow_mut());
+        drop(due);
+    }
+
     /// How many tasks a group has.
     #[must_use]
     pub fn count(&self, group: Group) -> usize {

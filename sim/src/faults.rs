@@ -77,7 +77,7 @@ faults! {
     GracefulStop "graceful-stop" 200 "the process drains and is started again",
     // Payment provider and mailer.
     ChargeDeclined "charge-declined" 100 "the provider refuses a charge",
-    ChargeLost "charge-lost" 60 "a charge never reaches the provider and has no answer",
+    ChargeLost "charge-lost" 60 "a charge never reaches the provider: no answer, or the caller knows it",
     ChargeUnanswered "charge-unanswered" 80 "the provider charges and its answer is lost",
     AnswerLate "answer-late" 80 "an answer takes longer than the caller waits: unknown first, then it comes",
     AnswerTwice "answer-twice" 60 "an answer comes twice",

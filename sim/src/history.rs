@@ -1,6 +1,6 @@
 //! What the clients asked and what they were answered: the other half of what every check is made against.
 
-use orderlane_core::OrderId;
+use orderlane_core::{OrderId, Status};
 
 use crate::executor::Moment;
 
@@ -34,10 +34,53 @@ pub struct Details {
     pub cursor: Option<String>,
     /// Of a list: orders on a page, at most.
     pub limit: usize,
+    /// Of a list: only orders of this status.
+    pub status: Option<Status>,
+    /// Of a cancel: `If-Match`, as it was sent.
+    pub if_match: Option<String>,
+    /// `HEAD` instead of `GET`: what is known of the answer is its `ETag`, kept as the `version` of a body.
+    pub is_head: bool,
     /// It belongs to the reading back at the end of the run.
     pub is_final: bool,
     /// It uses the key of an earlier, acknowledged order with another body: nothing but a refusal is right.
     pub is_careless: bool,
+}
+
+/// Which versions of an order a change is meant for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfMatch {
+    /// Whichever it has.
+    Any,
+    /// This one.
+    Version(u64),
+    /// None that an order can have: the field is not one strong entity tag of ours.
+    Never,
+}
+
+impl Details {
+    /// What the `If-Match` means.
+    #[must_use]
+    pub fn if_match(&self) -> IfMatch {
+        let Some(text) = &self.if_match else { return IfMatch::Any };
+        let digits = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        match digits.and_then(|digits| Some((digits, digits.parse::<u64>().ok()?))) {
+            _ if text == "*" => IfMatch::Any,
+            Some((digits, version)) if digits == version.to_string() && version > 0 => IfMatch::Version(version),
+            _ => IfMatch::Never,
+        }
+    }
+}
+
+impl IfMatch {
+    /// Whether a change may be made to this version.
+    #[must_use]
+    pub fn allows(self, version: u64) -> bool {
+        match self {
+            IfMatch::Any => true,
+            IfMatch::Version(wanted) => wanted == version,
+            IfMatch::Never => false,
+        }
+    }
 }
 
 /// What was asked.
@@ -51,8 +94,8 @@ pub enum Asked {
     Cancel(OrderId),
     /// `GET /v1/orders/{id}`
     Get(OrderId),
-    /// `GET /v1/orders?customer=`, one page: see [`Details::cursor`].
-    List(String),
+    /// `GET /v1/orders`, of one customer or of all, one page: see [`Details::cursor`] and [`Details::status`].
+    List(Option<String>),
     /// `PUT /v1/products/{sku}`
     PutProduct {
         /// The SKU.
@@ -89,7 +132,7 @@ pub enum Asked {
 }
 
 /// An order that is placed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Placing {
     /// `customer`
     pub customer: String,
@@ -103,6 +146,12 @@ pub struct Placing {
     pub currency: Option<String>,
     /// `expectedTotal`
     pub total_expected: Option<u64>,
+    /// `email`
+    pub email: Option<String>,
+    /// `reference`
+    pub reference: Option<String>,
+    /// `metadata`, names and values; without any it is the same as absent.
+    pub metadata: Option<Vec<(String, String)>>,
     /// Whether the answer is awaited until the saga ends (`Prefer: wait=`): then it is 201 with the order as it ended, else, and
     /// when the time is over, 202 with the order as it was created.
     pub wait: bool,
@@ -144,5 +193,30 @@ impl History {
         let operation = &mut self.operations[index];
         operation.answer = answer;
         operation.returned = Some(returned);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_strong_tag_that_we_give_out_names_a_version() {
+        for (text, meant) in [
+            (None, IfMatch::Any),
+            (Some("*"), IfMatch::Any),
+            (Some("\"3\""), IfMatch::Version(3)),
+            (Some("\"0\""), IfMatch::Never),
+            (Some("\"03\""), IfMatch::Never),
+            (Some("\"+3\""), IfMatch::Never),
+            (Some("\""), IfMatch::Never),
+            (Some("3"), IfMatch::Never),
+            (Some("W/\"3\""), IfMatch::Never),
+            (Some("\"2\", \"3\""), IfMatch::Never),
+        ] {
+            let details = Details { if_match: text.map(str::to_owned), ..Details::default() };
+            assert_eq!(details.if_match(), meant, "{text:?}");
+            assert_eq!(meant.allows(3), matches!(meant, IfMatch::Any | IfMatch::Version(3)));
+        }
     }
 }

@@ -83,6 +83,7 @@ fn control(hunt: &Hunt, scratch: &Scratch) -> Result<bool, String> {
     if !scratch.build()? {
         return Err("the tree without a patch does not build".to_owned());
     }
+    scratch.keep_control()?;
     eprintln!("built without a patch in {:.0} s", begun.elapsed().as_secs_f64());
     match scratch.run(hunt.control_seeds, hunt.threads)? {
         Ran::Clean => {
@@ -110,6 +111,9 @@ fn try_patch(hunt: &Hunt, scratch: &Scratch, patch: &Patch) -> Result<(Verdict, 
     let begun = Instant::now();
     let verdict = match is_built {
         Ok(true) => match scratch.run(hunt.seeds_max, hunt.threads)? {
+            Ran::Caught { seeds, .. } if !scratch.is_clean_without(seeds)? => {
+                Verdict::Broken(format!("seed {seeds} fails without the patch, too"))
+            }
             Ran::Caught { invariant, seeds } => Verdict::Caught { invariant, seeds },
             Ran::Clean => Verdict::NotCaught,
             Ran::Broken(text) => Verdict::Broken(text),

@@ -8,7 +8,7 @@ use orderlane_core::{Config, Event, Shard, ShardId, Time};
 use orderlane_gateway::actuator::{Actuator, Info, State};
 use orderlane_gateway::auth::Authenticator;
 use orderlane_gateway::{Connections, Context, GatewayMetrics, RequestLog, Surface};
-use orderlane_journal::{FilesError, Identity, JournalCommit, JournalOptions, Recovered, SegmentFiles};
+use orderlane_journal::{FilesError, Identity, JournalCommit, JournalOptions, Recovered, SegmentFiles, SegmentName};
 use orderlane_lane::{Driver, Lane, LaneMetrics, MeshEnd, Port, Shutdown, Turn, Wake, mesh};
 
 use crate::disk::{SimDirectory, SimDisk};
@@ -58,6 +58,7 @@ pub fn config(sim: &Sim, shard: ShardId) -> Config {
 
 /// What a start has read: the shards, and each one's events as they came from the files.
 pub struct Recovery {
+    files: SegmentFiles<SimDirectory>,
     lanes: Vec<(Vec<Shard>, Recovered)>,
     /// By shard.
     pub events: Vec<Vec<(Time, Event)>>,
@@ -67,12 +68,6 @@ impl Recovery {
     /// Every shard as it was recovered.
     pub fn shards(&self) -> impl Iterator<Item = &Shard> {
         self.lanes.iter().flat_map(|(shards, _)| shards)
-    }
-
-    /// Bytes of torn tails that were cut.
-    #[must_use]
-    pub fn torn_bytes(&self) -> u64 {
-        self.lanes.iter().map(|(_, read)| read.torn_bytes).max().unwrap_or(0)
     }
 }
 
@@ -94,11 +89,7 @@ pub fn recover(sim: &Sim, directory: &SimDirectory, lanes: u16) -> Result<Recove
         })?;
         read.push((shards, recovered));
     }
-    let (first, others) = read.split_first().expect("a start has a lane");
-    let mut unused = first.1.unused.clone();
-    unused.retain(|name| others.iter().all(|(_, recovered)| recovered.unused.contains(name)));
-    files.remove_unused(&unused)?;
-    Ok(Recovery { lanes: read, events })
+    Ok(Recovery { files, lanes: read, events })
 }
 
 fn shards_of(sim: &Sim, lane: u16, lanes: u16) -> impl Iterator<Item = ShardId> + use<> {
@@ -131,18 +122,38 @@ struct LaneStart {
     gateway: Arc<GatewayMetrics>,
     actuator: Arc<Actuator>,
     all_open: Promise<()>,
-    opened: Opened,
+    opening: Rc<Opening>,
 }
 
-/// Counts the lanes whose journal is open; the last one lets all of them listen.
-#[derive(Clone)]
-struct Opened(Rc<RefCell<Vec<Resolver<()>>>>, Rc<Cell<usize>>);
+/// What the product's main thread does: when every lane has opened its journal it tidies the files and lets all of them listen.
+struct Opening {
+    lanes_left: Cell<usize>,
+    waiting: RefCell<Vec<Resolver<()>>>,
+    files: SegmentFiles<SimDirectory>,
+    /// Segments that every lane has found unused.
+    unused: Vec<SegmentName>,
+}
 
-impl Opened {
-    fn one_more(&self) {
-        self.1.set(self.1.get() - 1);
-        if self.1.get() == 0 {
-            self.0.borrow_mut().drain(..).for_each(|resolver| resolver.resolve(()));
+impl Opening {
+    fn new(files: SegmentFiles<SimDirectory>, lanes: &[(Vec<Shard>, Recovered)]) -> Opening {
+        let (first, others) = lanes.split_first().expect("a start has a lane");
+        let mut unused = first.1.unused.clone();
+        unused.retain(|name| others.iter().all(|(_, recovered)| recovered.unused.contains(name)));
+        Opening { lanes_left: Cell::new(lanes.len()), waiting: RefCell::default(), files, unused }
+    }
+
+    fn wait(&self) -> Promise<()> {
+        let (resolver, promise) = promise();
+        self.waiting.borrow_mut().push(resolver);
+        promise
+    }
+
+    fn one_is_open(&self) {
+        self.lanes_left.set(self.lanes_left.get() - 1);
+        if self.lanes_left.get() == 0 {
+            // What could not be removed stays.
+            let _ = self.files.remove_unused(&self.unused);
+            self.waiting.borrow_mut().drain(..).for_each(|resolver| resolver.resolve(()));
         }
     }
 }
@@ -162,12 +173,10 @@ impl Process {
         let info = info(&world.sim, lanes);
         let actuator = Arc::new(Actuator::new(info, state, metrics.clone(), gateways.clone()));
         let ends = Rc::new(RefCell::new(vec![None; usize::from(lanes)]));
-        let opened = Opened(Rc::default(), Rc::new(Cell::new(usize::from(lanes))));
+        let opening = Rc::new(Opening::new(recovery.files, &recovery.lanes));
         let serving = Rc::new(Cell::new(0));
         let meshes = mesh(wakes, world.sim.options().limits);
         for (lane, ((shards, read), end)) in recovery.lanes.into_iter().zip(meshes).enumerate() {
-            let (resolver, all_open) = promise();
-            opened.0.borrow_mut().push(resolver);
             let plan = LaneStart {
                 lane: lane as u16,
                 lanes,
@@ -180,8 +189,8 @@ impl Process {
                 metrics: metrics[lane].clone(),
                 gateway: gateways[lane].clone(),
                 actuator: actuator.clone(),
-                all_open,
-                opened: opened.clone(),
+                all_open: opening.wait(),
+                opening: opening.clone(),
             };
             let (world, ends, serving) = (world.clone(), ends.clone(), serving.clone());
             world.sim.executor().clone().spawn(groups[lane], async move {
@@ -279,7 +288,7 @@ async fn live(world: &Surroundings, plan: LaneStart, serving: &Cell<usize>) -> L
     let commit = JournalCommit::open(driver.clone(), options).await.map_err(|error| error.to_string())?;
     let commit = WatchedCommit::new(commit, sim, world.watch.clone(), world.provider.clone());
     let turn = Turn::new(plan.shards, sim.options().shards, commit, sim.options().limits);
-    plan.opened.one_more();
+    plan.opening.one_is_open();
     plan.all_open.await;
     let lane_of_shard = (0..sim.options().shards).map(|shard| shard % lanes).collect();
     let port = Port::new(plan.end, lane_of_shard, metrics.clone());

@@ -16,7 +16,7 @@ use crate::disk::{Crash, Policy, SimDisk};
 use crate::driver::Clocks;
 use crate::faults::Fault;
 use crate::history::History;
-use crate::invariants::{self, Caller, End, Money, saga_ends};
+use crate::invariants::{self, Caller, End, Money, money_agrees, saga_ends};
 use crate::model::Model;
 use crate::net::Network;
 use crate::options::Options;
@@ -75,6 +75,8 @@ fn live(mut world: World) -> (Outcome, u64) {
     if ended.is_err() {
         // What a panic left half done is not dropped in order.
         std::mem::forget(world);
+    } else {
+        world.around.sim.executor().end();
     }
     outcome
 }
@@ -209,7 +211,10 @@ impl World {
             world.clients.done()
                 && world.around.provider.calls_open() == 0
                 && saga_ends::settled(&world.around.watch.seen().model).is_ok()
-        })
+        })?;
+        let money = self.money();
+        money_agrees::during(&self.around.watch.seen().model, &money)
+            .map_err(|text| self.broken(Violation { invariant: money_agrees::NAME, shard: None, text }))
     }
 
     /// Steps until `done`, which must come to be before `deadline`.
@@ -225,7 +230,7 @@ impl World {
                     saga_ends::settled(&seen.model)
                 );
                 drop(seen);
-                self.sim().violate("saga-ends", None, text);
+                self.sim().violate(saga_ends::NAME, None, text);
                 return Err(Broken);
             }
         }
@@ -243,10 +248,7 @@ impl World {
     }
 
     fn stop(&mut self) -> Go {
-        if let Life::Up(process) = std::mem::replace(&mut self.life, Life::Down { until: u64::MAX }) {
-            process.stop();
-            self.life = Life::Stopping(process, self.elapsed() + STOP_MICROS_MAX);
-        }
+        self.ask_to_stop();
         let deadline = self.elapsed() + STOP_MICROS_MAX;
         self.until(deadline, "the end of a process that was asked to stop", |world| {
             matches!(world.life, Life::Down { .. })
@@ -255,23 +257,38 @@ impl World {
         Ok(())
     }
 
+    fn ask_to_stop(&mut self) {
+        let until = self.elapsed() + STOP_MICROS_MAX;
+        self.life = match std::mem::replace(&mut self.life, Life::Down { until: u64::MAX }) {
+            Life::Up(process) => {
+                self.sim().note("stop", &[]);
+                process.stop();
+                Life::Stopping(process, until)
+            }
+            life @ (Life::Down { .. } | Life::Stopping(..) | Life::Failing(..)) => life,
+        };
+    }
+
     fn is_serving(&self) -> bool {
         matches!(&self.life, Life::Up(process) if process.is_serving())
     }
 
+    /// What the provider has taken and given back.
+    fn money(&self) -> Vec<Money> {
+        let ledger = self.around.provider.ledger();
+        let taken = ledger.iter().filter(|(_, _, attempt)| attempt.money == provider::Money::Charged);
+        let of = |(order, number, attempt): (OrderId, u8, &provider::Attempt)| Money {
+            order,
+            attempt: number,
+            charged: attempt.charged(),
+            refunded: attempt.refunded.then(|| attempt.charged()),
+        };
+        taken.map(of).collect()
+    }
+
     fn final_checks(&self) -> Go {
         let seen = self.around.watch.seen();
-        let ledger = self.around.provider.ledger();
-        let money: Vec<Money> = ledger
-            .iter()
-            .filter(|(_, _, attempt)| attempt.money == provider::Money::Charged)
-            .map(|(order, number, attempt)| Money {
-                order,
-                attempt: number,
-                charged: attempt.charged(),
-                refunded: attempt.refunded.then(|| attempt.charged()),
-            })
-            .collect();
+        let money = self.money();
         let end = End {
             model: &seen.model,
             logs: &seen.logs,
@@ -304,7 +321,12 @@ impl World {
                 self.crash_drawn();
             }
             Life::Up(process) if process.failed().is_some() => self.lane_failed(),
-            Life::Up(_) => self.weather(),
+            Life::Up(process) => {
+                if process.is_serving() {
+                    self.around.disk.start_is_over();
+                }
+                self.weather();
+            }
             Life::Stopping(process, _) if process.has_ended() => self.ended(),
             Life::Stopping(process, _) if process.failed().is_some() => self.lane_failed(),
             Life::Stopping(process, until) if *until <= now => {
@@ -316,7 +338,7 @@ impl World {
             Life::Failing(_, until) if *until <= now => self.crash(Crash::Kill, None),
             Life::Failing(..) => {}
         }
-        if !stepped && matches!(self.life, Life::Up(_) | Life::Stopping(..)) {
+        if !stepped && !matches!(self.life, Life::Down { .. }) {
             self.sim().violate("progress", None, "nobody has anything to do, for ever".into());
             return Err(Broken);
         }

@@ -50,6 +50,7 @@ where
     K: Clients,
 {
     let metrics = lane.port.metrics();
+    assert_eq!(lane.turn.limits(), lane.port.limits(), "a lane has one set of bounds");
     let rounds_max = lane.port.limits().rounds_max;
     lane.turn.resume(lane.driver.now(), &metrics);
     let mut waits = Waits { commit: None, prefetch: None, woken: Box::pin(lane.driver.woken()), sleep: None };

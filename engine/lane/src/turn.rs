@@ -67,6 +67,10 @@ impl<C: Commit> Turn<C> {
         }
     }
 
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Whether the open batch takes more inputs.
     pub(crate) fn has_room(&self) -> bool {
         self.commit.open_bytes() < self.limits.commit_bytes_max

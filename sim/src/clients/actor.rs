@@ -2,10 +2,13 @@
 
 use std::rc::Rc;
 
+use orderlane_core::OrderId;
+
 use crate::clients::Shared;
 use crate::clients::ask::Ask;
 use crate::clients::plan::{Planned, Work};
 use crate::clients::session::{Answered, Session};
+use crate::clients::shape::Precondition;
 use crate::faults::Fault;
 use crate::history::{Asked, Placing};
 use crate::random::Random;
@@ -75,14 +78,15 @@ impl Actor {
             Work::PlaceMany(placings, as_lines) => {
                 Ask { as_lines: *as_lines, ..Ask::new(number, Asked::PlaceMany(placings.clone())) }
             }
-            Work::Cancel(of, _) => Ask::new(number, Asked::Cancel(known(of)?)),
+            Work::Cancel(of, _) => self.cancelling(number, known(of)?, &planned.shape.precondition),
             Work::Get(of) => {
                 let wait_in_query = number.is_multiple_of(2);
                 Ask { wait_in_query, ..Ask::new(number, Asked::Get(known(of)?)) }
             }
-            Work::List(customer, limit) => {
+            Work::List(customer, limit, status) => {
                 let mut ask = Ask::new(number, Asked::List(customer.clone()));
                 ask.details.limit = *limit;
+                ask.details.status = *status;
                 ask
             }
             Work::PutProduct(sku, price, currency) => {
@@ -99,7 +103,20 @@ impl Actor {
         if matches!(planned.work, Work::Place(_) | Work::PlaceMany(..) | Work::Get(_)) {
             ask.details.wait_seconds = planned.wait_seconds;
         }
+        if matches!(planned.work, Work::Get(_) | Work::List(..) | Work::Inventory(_) | Work::Invariants) {
+            ask.details.is_head = planned.shape.is_head;
+        }
+        ask.chunks.clone_from(&planned.shape.chunks);
+        ask.escapes = planned.shape.escapes;
         Some(ask)
+    }
+
+    /// A cancel of the version that is meant.
+    fn cancelling(&self, number: u32, order: OrderId, precondition: &Precondition) -> Ask {
+        let mut ask = Ask::new(number, Asked::Cancel(order));
+        let seen = self.shared.versions.borrow().get(&order).copied();
+        ask.details.if_match = precondition.text(seen.unwrap_or(1));
+        ask
     }
 
     /// What an operation does after its first answer.
@@ -127,9 +144,15 @@ impl Actor {
         self.repeat(planned, ask, random).await;
         if self.shared.sim.faults().draw(Fault::CarelessKey, random) {
             let mut other = placing.clone();
-            match random.below(3) {
+            match random.below(6) {
                 0 => other.lines[0].1 = if other.lines[0].1 == 1 { 2 } else { 1 },
                 1 => other.token.push('x'),
+                2 => other.email = Some("other@b.example".into()),
+                3 => other.reference = if other.reference.is_none() { Some("other".into()) } else { None },
+                4 if other.metadata.as_ref().is_none_or(Vec::is_empty) => {
+                    other.metadata = Some(vec![("other".into(), String::new())]);
+                }
+                4 => other.metadata = None,
                 _ => other.lines.push(("sku-0".into(), 1)),
             }
             other.lines.truncate(50);
@@ -150,6 +173,13 @@ impl Actor {
                 ask.details.wait_seconds = if ask.details.wait_seconds > 0 { 0 } else { 1 };
                 set_wait(&mut ask.asked, ask.details.wait_seconds > 0);
             }
+            if random.chance(300) {
+                // It is the same request, however it is written.
+                ask.as_lines ^= matches!(ask.asked, Asked::PlaceMany(_));
+                ask.escapes = !ask.escapes;
+                ask.chunks = if ask.chunks.is_empty() { vec![7, 64] } else { Vec::new() };
+                rewrite(&mut ask.asked);
+            }
             self.session.reconnect();
             self.again(planned, &ask).await;
         }
@@ -165,13 +195,34 @@ impl Actor {
         let max = *random.pick(&CANCEL_AFTER_MICROS);
         let times = random.between(1, 2);
         self.session.executor().sleep(random.between(0, max)).await;
+        let precondition = Precondition::draw(random);
+        if precondition == Precondition::Read {
+            self.again(planned, &Ask::new(planned.number, Asked::Get(order))).await;
+        }
         for _ in 0..times {
-            self.again(planned, &Ask::new(planned.number, Asked::Cancel(order))).await;
+            let ask = self.cancelling(planned.number, order, &precondition);
+            self.again(planned, &ask).await;
         }
     }
 
     async fn again(&mut self, planned: &Planned, ask: &Ask) {
         self.session.ask(ask, planned.patience_micros, planned.gives_up).await;
+    }
+}
+
+/// Metadata without entries is none, and the other way round.
+fn rewrite(asked: &mut Asked) {
+    let placings = match asked {
+        Asked::Place(placing) => std::slice::from_mut(placing),
+        Asked::PlaceMany(placings) => placings,
+        _ => &mut [],
+    };
+    for placing in placings {
+        placing.metadata = match placing.metadata.take() {
+            None => Some(Vec::new()),
+            Some(entries) if entries.is_empty() => None,
+            some => some,
+        };
     }
 }
 

@@ -19,11 +19,23 @@ pub(super) struct Ask {
     pub(super) as_lines: bool,
     /// A wait is a query parameter instead of a preference, where both are known.
     pub(super) wait_in_query: bool,
+    /// A body goes in chunks of these sizes, again and again; empty: with its length.
+    pub(super) chunks: Vec<usize>,
+    /// What JSON may write as `\u` and a number is written like that.
+    pub(super) escapes: bool,
 }
 
 impl Ask {
     pub(super) fn new(number: u32, asked: Asked) -> Ask {
-        Ask { number, asked, details: Details::default(), as_lines: false, wait_in_query: false }
+        Ask {
+            number,
+            asked,
+            details: Details::default(),
+            as_lines: false,
+            wait_in_query: false,
+            chunks: Vec::new(),
+            escapes: false,
+        }
     }
 
     /// The same, at the end of the run.
@@ -42,7 +54,13 @@ impl Ask {
 
     /// The request on the wire.
     pub(super) fn bytes(&self, correlation: &str) -> Vec<u8> {
-        let (method, target, body) = self.parts();
+        let (mut method, target, mut body) = self.parts();
+        if self.details.is_head {
+            method = "HEAD";
+        }
+        if self.escapes {
+            body = body.map(|body| escaped(&body));
+        }
         let mut head = format!("{method} {target} HTTP/1.1\r\nHost: orderlane\r\nX-Correlation-Id: {correlation}\r\n");
         if let Some(key) = self.key() {
             let _ = write!(head, "Idempotency-Key: {key}\r\n");
@@ -50,14 +68,28 @@ impl Ask {
         if self.details.wait_seconds > 0 && !self.wait_in_query {
             let _ = write!(head, "Prefer: wait={}\r\n", self.details.wait_seconds);
         }
+        if let Some(condition) = &self.details.if_match {
+            let _ = write!(head, "If-Match: {condition}\r\n");
+        }
         if let Some(body) = &body {
             let lines = self.as_lines || matches!(self.asked, Asked::Load { .. });
             let media_type = if lines { "application/x-ndjson" } else { "application/json" };
-            let _ = write!(head, "Content-Type: {media_type}\r\nContent-Length: {}\r\n", body.len());
+            let _ = write!(head, "Content-Type: {media_type}\r\n");
+            if self.chunks.is_empty() {
+                let _ = write!(head, "Content-Length: {}\r\n", body.len());
+            } else {
+                head.push_str("Transfer-Encoding: chunked\r\n");
+            }
         }
         head.push_str("\r\n");
-        head.push_str(&body.unwrap_or_default());
-        head.into_bytes()
+        let mut bytes = head.into_bytes();
+        let body = body.map(String::into_bytes).unwrap_or_default();
+        if self.chunks.is_empty() || body.is_empty() {
+            bytes.extend(body);
+        } else {
+            put_chunks(&body, &self.chunks, &mut bytes);
+        }
+        bytes
     }
 
     fn key(&self) -> Option<&str> {
@@ -90,7 +122,13 @@ impl Ask {
             }
             Asked::Get(order) => ("GET", format!("/v1/orders/{order}"), None),
             Asked::List(customer) => {
-                let mut target = format!("/v1/orders?customer={customer}&limit={}", self.details.limit);
+                let mut target = format!("/v1/orders?limit={}", self.details.limit);
+                if let Some(customer) = customer {
+                    let _ = write!(target, "&customer={customer}");
+                }
+                if let Some(status) = self.details.status {
+                    let _ = write!(target, "&status={}", status.name());
+                }
                 if let Some(cursor) = &self.details.cursor {
                     let _ = write!(target, "&cursor={cursor}");
                 }
@@ -128,5 +166,61 @@ fn order(placing: &Placing, keyed: bool) -> Value {
     if let Some(total) = placing.total_expected {
         order["expectedTotal"] = total.into();
     }
+    if let Some(email) = &placing.email {
+        order["email"] = email.as_str().into();
+    }
+    if let Some(reference) = &placing.reference {
+        order["reference"] = reference.as_str().into();
+    }
+    if let Some(metadata) = &placing.metadata {
+        order["metadata"] = metadata.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    }
     order
+}
+
+/// A body in chunks of these sizes, again and again.
+fn put_chunks(body: &[u8], sizes: &[usize], bytes: &mut Vec<u8>) {
+    let (mut rest, mut sizes) = (body, sizes.iter().cycle());
+    while !rest.is_empty() {
+        let size = sizes.next().map_or(rest.len(), |size| (*size).clamp(1, rest.len()));
+        let (chunk, after) = rest.split_at(size);
+        bytes.extend_from_slice(format!("{size:x}\r\n").as_bytes());
+        bytes.extend_from_slice(chunk);
+        bytes.extend_from_slice(b"\r\n");
+        rest = after;
+    }
+    bytes.extend_from_slice(b"0\r\n\r\n");
+}
+
+/// The same JSON in ASCII alone.
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    let mut units = [0; 2];
+    for character in json.chars() {
+        if character.is_ascii() {
+            text.push(character);
+        } else {
+            character.encode_utf16(&mut units).iter().for_each(|unit| {
+                let _ = write!(text, "\\u{unit:04X}");
+            });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_hold_the_body_and_escapes_mean_the_same() {
+        let mut bytes = Vec::new();
+        put_chunks(b"abcdefghijklmnopqrstu", &[2, 16], &mut bytes);
+        assert_eq!(bytes, b"2\r\nab\r\n10\r\ncdefghijklmnopqr\r\n2\r\nst\r\n1\r\nu\r\n0\r\n\r\n");
+        let json = "{\"a\":\"\u{e9}\u{1F600}\\n\"}";
+        let ascii = escaped(json);
+        assert_eq!(ascii, "{\"a\":\"\\u00E9\\uD83D\\uDE00\\n\"}");
+        let read = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
+        assert_eq!(read(&ascii), read(json));
+    }
 }

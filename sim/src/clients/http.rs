@@ -33,6 +33,18 @@ const HEAD_LEN_MAX: usize = 16 << 10;
 /// # Errors
 /// What is not valid HTTP.
 pub fn parse(bytes: &[u8]) -> Result<Option<(Parsed, usize)>, String> {
+    read(bytes, false)
+}
+
+/// The same of the answer to a `HEAD`: it names a length, and nothing follows.
+///
+/// # Errors
+/// What is not valid HTTP.
+pub fn parse_head(bytes: &[u8]) -> Result<Option<(Parsed, usize)>, String> {
+    read(bytes, true)
+}
+
+fn read(bytes: &[u8], is_head: bool) -> Result<Option<(Parsed, usize)>, String> {
     let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
         let wrong = bytes.len() > HEAD_LEN_MAX || !b"HTTP/1.1 ".iter().zip(bytes).all(|(wanted, byte)| wanted == byte);
         return if wrong { Err(format!("no head of an answer: {}", excerpt(bytes))) } else { Ok(None) };
@@ -67,6 +79,7 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(Parsed, usize)>, String> {
     let start = end + 4;
     match (length, chunked) {
         (Some(_), true) => Err(String::from("both Content-Length and Transfer-Encoding")),
+        (Some(_), false) | (None, true) if is_head => Ok(Some((parsed, start))),
         (Some(length), false) if bytes.len() - start < length => Ok(None),
         (Some(length), false) => {
             parsed.body = bytes[start..start + length].to_vec();
@@ -151,6 +164,10 @@ mod tests {
             assert_eq!((parsed.body.as_slice(), length), (body.as_bytes(), bytes.len()));
         }
         let (parsed, _) = parse(sized).expect("valid").expect("complete");
+        let head = sized.len() - 2;
+        assert_eq!(parse_head(&sized[..head - 1]), Ok(None));
+        let (parsed_head, length) = parse_head(&sized[..head]).expect("valid").expect("complete without a body");
+        assert_eq!((parsed_head.body.is_empty(), parsed_head.status, length), (true, 202, head));
         assert_eq!((parsed.status, parsed.replayed, parsed.close), (202, true, false));
         assert_eq!(parsed.correlation.as_deref(), Some("c"));
     }

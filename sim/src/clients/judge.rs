@@ -1,11 +1,15 @@
 //! Whether an answer is one that the contract allows for its request, whatever the state of the engine may be.
 
+mod heads;
+
+use std::collections::BTreeSet;
+
 use orderlane_core::{OrderId, Status};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::clients::ask::Ask;
 use crate::clients::http::Parsed;
-use crate::history::{Asked, Placing};
+use crate::history::{Asked, IfMatch, Placing};
 
 /// What an answer means for the one who asked.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +30,9 @@ pub(super) fn judge(ask: &Ask, parsed: &Parsed) -> Result<Verdict, String> {
     if parsed.status == 503 && parsed.correlation.is_none() && parsed.close && parsed.body.is_empty() {
         // One connection too many.
         return Ok(Verdict::Again(Value::Null));
+    }
+    if ask.details.is_head {
+        return heads::judge(ask, parsed);
     }
     let body = read_body(ask, parsed)?;
     let code = body["code"].as_str().unwrap_or_default();
@@ -64,13 +71,15 @@ pub(super) fn judge(ask: &Ask, parsed: &Parsed) -> Result<Verdict, String> {
             if matches!(ask.asked, Asked::Cancel(_)) && (parsed.status == 200) != (status == "CANCELLED") {
                 return wrong("this status");
             }
+            check_condition(ask, parsed.status, &body)?;
             let etag = format!("\"{}\"", body["version"]);
             if parsed.etag.as_deref() != Some(&etag) {
                 return wrong("this ETag");
             }
         }
-        (Asked::Cancel(_), 409, "order-finished") => {}
-        (Asked::List(customer), 200, _) => check_page(ask, customer, parsed, &body)?,
+        (Asked::Cancel(_), 409, "order-finished") if ask.details.if_match() != IfMatch::Never => {}
+        (Asked::Cancel(_), 412, "version-mismatch") if ask.details.if_match() != IfMatch::Any => {}
+        (Asked::List(customer), 200, _) => check_page(ask, customer.as_deref(), parsed, &body)?,
         (Asked::PutProduct { sku, price, currency }, 200 | 201, _) => {
             let same = body["sku"] == *sku && body["unitPrice"] == *price && body["currency"] == *currency;
             if !same || body["version"].as_u64().is_none() {
@@ -142,10 +151,27 @@ fn check_order(body: &Value) -> Result<(), String> {
     if whole { Ok(()) } else { Err(format!("no order: {body}")) }
 }
 
+/// A cancel took the version that was meant, and changed its status once or not at all.
+fn check_condition(ask: &Ask, status: u16, body: &Value) -> Result<(), String> {
+    let version = body["version"].as_u64().unwrap_or_default();
+    let meant = match (&ask.asked, ask.details.if_match()) {
+        (Asked::Cancel(_), IfMatch::Never) => false,
+        (Asked::Cancel(_), IfMatch::Version(wanted)) if status == 200 => version == wanted,
+        (Asked::Cancel(_), IfMatch::Version(wanted)) => version == wanted || version == wanted + 1,
+        _ => true,
+    };
+    if meant { Ok(()) } else { Err(format!("{:?} was cancelled as {body}", ask.details.if_match)) }
+}
+
 /// The order is the one that was placed.
 fn check_placing(placing: &Placing, body: &Value) -> Result<(), String> {
     let items = body["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let metadata: Map<String, Value> =
+        placing.metadata.iter().flatten().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+    let metadata = if metadata.is_empty() { Value::Null } else { metadata.into() };
     let same = body["customer"] == placing.customer
+        && body["reference"].as_str() == placing.reference.as_deref()
+        && body["metadata"] == metadata
         && items.len() == placing.lines.len()
         && items
             .iter()
@@ -206,18 +232,22 @@ fn judge_items(ask: &Ask, placings: &[Placing], body: Value) -> Result<Verdict, 
     Ok(if again { Verdict::Again(body) } else { Verdict::Final(body) })
 }
 
-fn check_page(ask: &Ask, customer: &str, parsed: &Parsed, body: &Value) -> Result<(), String> {
+fn check_page(ask: &Ask, customer: Option<&str>, parsed: &Parsed, body: &Value) -> Result<(), String> {
     let items = body["items"].as_array().ok_or_else(|| format!("no page: {body}"))?;
     items.iter().try_for_each(check_order)?;
-    let own = items.iter().all(|item| item["customer"] == customer);
+    let own = items.iter().all(|item| {
+        customer.is_none_or(|customer| item["customer"] == customer)
+            && ask.details.status.is_none_or(|status| item["status"] == status.name())
+    });
+    let ids: BTreeSet<Option<&str>> = items.iter().map(|item| item["id"].as_str()).collect();
     let next = body["next"].as_str();
     let linked = match (next, &parsed.link) {
         (None, None) => body["next"].is_null(),
         (Some(cursor), Some(link)) => link.contains(&format!("cursor={cursor}>; rel=\"next\"")),
         (None, Some(_)) | (Some(_), None) => false,
     };
-    let whole = own && linked && items.len() <= ask.details.limit;
-    if whole { Ok(()) } else { Err(format!("no page of {customer}: {:?} {body}", parsed.link)) }
+    let whole = own && linked && ids.len() == items.len() && items.len() <= ask.details.limit;
+    if whole { Ok(()) } else { Err(format!("no page of {customer:?}: {:?} {body}", parsed.link)) }
 }
 
 fn check_inventory(sku: &str, body: &Value) -> Result<(), String> {
@@ -242,6 +272,7 @@ mod tests {
             currency: None,
             total_expected: None,
             wait: wait_seconds > 0,
+            ..Placing::default()
         };
         let mut ask = Ask::new(1, Asked::Place(placing));
         ask.details.wait_seconds = wait_seconds;
@@ -283,5 +314,36 @@ mod tests {
         let mut careless = place(0);
         careless.details.is_careless = true;
         assert!(judge(&careless, &answer(202, "PENDING", 2)).is_err());
+    }
+    #[test]
+    fn a_precondition_allows_what_it_says() {
+        for (if_match, status, version, right) in [
+            (None, 202, 2, true),
+            (None, 412, 2, false),
+            (Some("*"), 412, 2, false),
+            (Some("\"1\""), 202, 2, true),
+            (Some("\"2\""), 202, 2, true),
+            (Some("\"3\""), 202, 2, false),
+            (Some("\"3\""), 412, 2, true),
+            (Some("2"), 202, 2, false),
+            (Some("2"), 409, 2, false),
+            (Some("2"), 412, 2, true),
+        ] {
+            let id = OrderId::parse("o_0000000000001").expect("an id");
+            let mut ask = Ask::new(1, Asked::Cancel(id));
+            ask.details.if_match = if_match.map(str::to_owned);
+            let mut parsed = answer(status, "CANCELLING", 2);
+            let mut body: Value = serde_json::from_slice(&parsed.body).expect("JSON");
+            body["version"] = version.into();
+            if status >= 400 {
+                parsed.content_type = Some("application/problem+json".into());
+                let code = if status == 412 { "version-mismatch" } else { "order-finished" };
+                body = json!({"status": status, "code": code, "type": "t", "title": "t", "detail": "t"});
+            }
+            parsed.etag = Some(format!("\"{version}\""));
+            parsed.body = body.to_string().into_bytes();
+            let judged = judge(&ask, &parsed);
+            assert_eq!(judged.is_ok(), right, "{if_match:?} {status} {version}: {judged:?}");
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! What the clients are going to do: drawn from the seed before the run, each operation from a stream of its own, so that
 //! cutting some leaves the others as they were.
 
+use orderlane_core::Status;
+
+use crate::clients::shape::{self, Shape};
 use crate::history::Placing;
 use crate::options::Options;
 use crate::random::Random;
@@ -9,6 +12,8 @@ use crate::random::Random;
 const BATCH_MAX: u64 = 8;
 /// Lines of nearly all orders, at most.
 const LINES_MAX: u64 = 5;
+/// The metadata of an order is at most this part of a segment.
+const SEGMENT_PARTS: usize = 64;
 /// A SKU that no product has.
 const SKU_UNKNOWN: &str = "sku-none";
 
@@ -42,6 +47,8 @@ pub struct Planned {
     pub gives_up: bool,
     /// Seconds that it asks to wait for the end of the saga, where that is possible; 0: not at all.
     pub wait_seconds: u64,
+    /// How its requests look.
+    pub shape: Shape,
     /// What.
     pub work: Work,
 }
@@ -57,8 +64,8 @@ pub enum Work {
     Cancel(u32, u64),
     /// Reads an order of an earlier operation.
     Get(u32),
-    /// Reads all orders of a customer, so many on a page.
-    List(String, usize),
+    /// Reads all orders, of a customer or of all, so many on a page, of one status or of any.
+    List(Option<String>, usize, Option<Status>),
     /// Changes a price.
     PutProduct(String, u64, &'static str),
     /// Changes the stock by so much, so many times with one key.
@@ -134,9 +141,12 @@ impl Drawing<'_> {
         let patience_micros = *self.random.pick(&[20_000, 200_000, 200_000, 2_000_000, 10_000_000]);
         let gives_up = self.random.chance(50);
         let wait_seconds = if self.random.chance(200) { *self.random.pick(&[1, 2, 5, 60]) } else { 0 };
-        let work = self.work(wait_seconds > 0);
+        let mut work = self.work(wait_seconds > 0);
+        // A turn with many orders has to fit in a frame, and that in a segment: small ones have no room for what is large.
+        let room = self.options.segment_bytes.1 as usize / SEGMENT_PARTS;
+        let shape = shape::draw(&mut work, &mut self.random, room);
         let client = (self.number % u32::from(self.options.clients.max(1))) as u16;
-        Planned { number: self.number, client, pause_micros, patience_micros, gives_up, wait_seconds, work }
+        Planned { number: self.number, client, pause_micros, patience_micros, gives_up, wait_seconds, shape, work }
     }
 
     fn work(&mut self, wait: bool) -> Work {
@@ -158,7 +168,7 @@ impl Drawing<'_> {
             }
             56..66 => Work::Cancel(self.earlier(), if self.random.chance(250) { 2 } else { 1 }),
             66..76 => Work::Get(self.earlier()),
-            76..81 => Work::List(self.customer(), *self.random.pick(&[1, 2, 7, 50, 200])),
+            76..81 => Work::List(Some(self.customer()), *self.random.pick(&[1, 2, 7, 50, 200]), None),
             81..86 => {
                 let planting = &self.plantings[self.random.index(self.plantings.len())];
                 Work::PutProduct(planting.sku.clone(), self.random.between(0, 5_000), planting.currency)
@@ -206,7 +216,8 @@ impl Drawing<'_> {
             _ => None,
         };
         let total_expected = self.random.chance(150).then(|| self.total(&lines));
-        Placing { customer: self.customer(), key, lines, token: self.token(), currency, total_expected, wait }
+        let (customer, token) = (self.customer(), self.token());
+        Placing { customer, key, lines, token, currency, total_expected, wait, ..Placing::default() }
     }
 
     /// What the lines cost at the start, now and then one more.
@@ -260,7 +271,8 @@ mod tests {
 
     #[test]
     fn plans_are_within_the_bounds_of_the_api() {
-        use orderlane_core::limits::{LINES_MAX, QUANTITY_MAX, TOTAL_MAX};
+        use orderlane_core::limits::{EMAIL_LEN_MAX, LINES_MAX, QUANTITY_MAX, TOTAL_MAX};
+        use orderlane_core::limits::{METADATA_COUNT_MAX, METADATA_NAME_LEN_MAX, METADATA_VALUE_LEN_MAX};
         let placings = (0..200).flat_map(|seed| {
             Workload::draw(&Options::draw(seed)).operations.into_iter().flat_map(|planned| match planned.work {
                 Work::Place(placing) => vec![placing],
@@ -272,6 +284,15 @@ mod tests {
             assert!((1..=LINES_MAX).contains(&placing.lines.len()));
             assert!(placing.lines.iter().all(|(_, quantity)| (1..=QUANTITY_MAX).contains(quantity)));
             assert!(placing.total_expected.is_none_or(|total| total <= TOTAL_MAX));
+            assert!(placing.email.is_none_or(|email| email.len() <= EMAIL_LEN_MAX));
+            assert!(placing.reference.is_none_or(|reference| (1..=64).contains(&reference.len())));
+            let metadata = placing.metadata.unwrap_or_default();
+            assert!(metadata.len() <= METADATA_COUNT_MAX);
+            let mut names = std::collections::BTreeSet::new();
+            for (name, value) in &metadata {
+                assert!((1..=METADATA_NAME_LEN_MAX).contains(&name.chars().count()) && names.insert(name), "{name}");
+                assert!(value.chars().count() <= METADATA_VALUE_LEN_MAX, "{value}");
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::clients::Shared;
 use crate::clients::ask::Ask;
-use crate::clients::http::{Parsed, parse};
+use crate::clients::http::{Parsed, parse, parse_head};
 use crate::clients::judge::{Verdict, judge};
 use crate::executor::Executor;
 use crate::faults::Fault;
@@ -174,7 +174,8 @@ impl Shared {
         }
         for (place, (ask, index, correlation)) in sent.iter().enumerate() {
             let parsed = loop {
-                match parse(&open.input) {
+                let read = if ask.details.is_head { parse_head } else { parse };
+                match read(&open.input) {
                     Ok(Some((parsed, length))) => {
                         open.input.drain(..length);
                         break parsed;

@@ -119,7 +119,10 @@ impl State {
     /// Gives the count of unsynced writes.
     fn end_process(&mut self) -> u64 {
         self.process += 1;
-        (self.stopped, self.stop_at, self.stop_after, self.full) = (false, None, None, 0);
+        if self.stopped {
+            self.stop_at = None;
+        }
+        (self.stopped, self.stop_after, self.full) = (false, None, 0);
         self.files.values().map(|contents| contents.unsynced().len() as u64).sum()
     }
 

@@ -108,7 +108,9 @@ impl SimDirectory {
             (Fault::MisdirectedRead, misdirected(state, faults.is_on(Fault::MisdirectedRead), right)),
         ] {
             let Some((from, to)) = found.as_deref().and_then(|found| difference(found, right)) else { continue };
-            if state.random.chance(fault.per_mille()) && !self.hides_spared(state, file, offset + from..offset + to) {
+            if state.random.chance(self.disk.sim().faults().per_mille(fault))
+                && !self.hides_spared(state, file, offset + from..offset + to)
+            {
                 faults.injected(fault);
                 self.meet(fault, name, offset + from, to - from);
                 return Ok(found);

@@ -88,6 +88,11 @@ impl SimDisk {
         self.state_mut().stop_after = Some(countdown.max(1));
     }
 
+    /// The start is over: what [`SimDisk::crash_at_start`] asked for comes no more.
+    pub fn start_is_over(&self) {
+        self.state_mut().stop_after = None;
+    }
+
     /// Whether everything has stopped as was asked for: it is time for [`SimDisk::crash`].
     #[must_use]
     pub fn crashed(&self) -> bool {

@@ -51,6 +51,23 @@ pub const NAMES: [&str; 12] = [
     stock_conserved::NAME,
 ];
 
+/// The names under which the world, its parts and the campaign report what is no file here.
+pub const NAMES_ELSEWHERE: [&str; 13] = [
+    "audit",
+    "damage-is-named",
+    "dense-sequence",
+    "determinism",
+    "every-world-ends",
+    "http",
+    "lane-fails-for-a-reason",
+    "one-commit-in-flight",
+    "panic",
+    "payment",
+    "progress",
+    "recovery-refuses",
+    "stop-ends",
+];
+
 /// Who a client is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {

@@ -86,12 +86,22 @@ impl<'h> Placement<'h> {
     /// Whether a stored body is what was asked for.
     #[must_use]
     pub fn matches(&self, body: &OrderBody) -> bool {
-        let Placing { customer, key, lines, token, currency, total_expected, wait: _ } = self.placing;
+        let Placing { customer, key, lines, token, currency, total_expected, email, reference, metadata, wait: _ } =
+            self.placing;
+        // The order of the names does not count, and no entries are no metadata.
+        let mut entries: Vec<(&str, &str)> =
+            metadata.iter().flatten().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        entries.sort_unstable();
+        let mut stored: Vec<(&str, &str)> = body.metadata().collect();
+        stored.sort_unstable();
         body.customer() == customer
             && body.key() == key
             && body.token() == token
             && body.currency().as_ref().map(Currency::as_str) == currency.as_deref()
             && body.total_expected() == *total_expected
+            && body.email() == email.as_deref()
+            && body.reference() == reference.as_deref()
+            && stored == entries
             && body.line_count() == lines.len()
             && body.lines().zip(lines).all(|(line, (sku, quantity))| line.sku == sku && line.quantity == *quantity)
     }

@@ -132,6 +132,7 @@ impl World {
                     currency: [None, Some("EUR"), Some("USD")][key as usize / 4].map(str::to_string),
                     total_expected: (key % 4 == 3).then_some(4_000),
                     wait: self.random.chance(300),
+                    ..Placing::default()
                 };
                 self.ask(Asked::Place(placing));
             }
@@ -145,7 +146,7 @@ impl World {
             (9, _) if self.random.chance(300) => self.ask(Asked::Invariants),
             _ => {
                 let customer = format!("c-{}", self.random.below(3));
-                self.ask(Asked::List(customer));
+                self.ask(Asked::List(Some(customer)));
             }
         }
     }
@@ -159,7 +160,7 @@ impl World {
         let (shards, wait): (Vec<ShardId>, bool) = match &asked {
             Asked::Place(placing) => (vec![ShardId::of(&placing.customer, SHARDS)], placing.wait),
             Asked::Cancel(order) | Asked::Get(order) => (vec![order.shard()], false),
-            Asked::List(customer) => (vec![ShardId::of(customer, SHARDS)], false),
+            Asked::List(customer) => (vec![ShardId::of(customer.as_deref().unwrap_or_default(), SHARDS)], false),
             Asked::Adjust { sku, .. } | Asked::Inventory(sku) => (vec![ShardId::of(sku, SHARDS)], false),
             Asked::Invariants => ((0..SHARDS).map(ShardId).collect(), false),
             Asked::PlaceMany(_) | Asked::PutProduct { .. } | Asked::Load { .. } => unreachable!("no test asks for it"),
@@ -423,7 +424,7 @@ fn request_of(asked: &Asked) -> Request {
         Asked::Cancel(order) => Request::CancelOrder { order: *order, reader, version_expected: None },
         Asked::Get(order) => Request::GetOrder { order: *order, reader, wait: false },
         Asked::List(customer) => {
-            let customer = Some(customer.as_str().into());
+            let customer = customer.as_deref().map(Into::into);
             Request::ListOrders(Box::new(ListQuery { reader, customer, status: None, before: None, limit: 5 }))
         }
         Asked::Adjust { sku, delta, key } => Request::AdjustStock(Box::new(Adjustment {

@@ -87,6 +87,19 @@ impl Scratch {
         Ok(output.status.success())
     }
 
+    /// Keeps the simulator that was built, as the one of the tree without a patch.
+    pub(crate) fn keep_control(&self) -> Result<(), String> {
+        let (built, control) = (self.root.join("target/sim/orderlane-sim"), self.root.join("control"));
+        fs::copy(&built, &control).map_err(error_at(&control)).map(|_| ())
+    }
+
+    /// Whether a seed runs well in the tree without a patch: then the patch is what was caught.
+    pub(crate) fn is_clean_without(&self, seed: u64) -> Result<bool, String> {
+        let control = self.root.join("control");
+        let run = Command::new(&control).args(["--seed", &seed.to_string()]).output().map_err(error_at(&control))?;
+        Ok(run.status.success())
+    }
+
     /// Runs the simulator that was built over so many seeds, until the first failure.
     pub(crate) fn run(&self, seeds: u64, threads: usize) -> Result<Ran, String> {
         let (report, log) = (self.root.join("report.json"), self.root.join("log"));

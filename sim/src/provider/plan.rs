@@ -98,6 +98,11 @@ impl Mind {
             return self.answers(sim, Outcome::Declined { attempt }, unknown, None);
         }
         if sim.faults().draw(Fault::ChargeLost, &mut self.random) {
+            if self.random.chance(300) {
+                // The caller knows that nothing was sent: the same as a look-up that finds nothing.
+                self.ledger.decide(order, attempt, Money::Blocked);
+                return self.answers(sim, Outcome::NotCharged { attempt }, unknown, Some(Fault::ChargeLost));
+            }
             return vec![self.no_answer(unknown, Some(Fault::ChargeLost))];
         }
         if sim.faults().draw(Fault::ChargeDeclined, &mut self.random) {

@@ -1,6 +1,6 @@
 //! How a process ends: killed, without power, asked to, or because a lane has failed.
 
-use super::{Life, STOP_MICROS_MAX, World};
+use super::{Life, World};
 use crate::disk::{Crash, SimDisk};
 use crate::faults::Fault;
 use crate::process::Process;
@@ -21,13 +21,7 @@ impl World {
         match way {
             Fault::ProcessKill => self.crash(Crash::Kill, Some(way)),
             Fault::PowerLoss => self.crash(Crash::Power, Some(way)),
-            _ => {
-                if let Life::Up(process) = std::mem::replace(&mut self.life, Life::Down { until: 0 }) {
-                    self.sim().note("stop", &[]);
-                    process.stop();
-                    self.life = Life::Stopping(process, self.elapsed() + STOP_MICROS_MAX);
-                }
-            }
+            _ => self.ask_to_stop(),
         }
     }
 

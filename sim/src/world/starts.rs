@@ -1,6 +1,6 @@
 //! How a process starts: from what is there exactly, or not at all.
 
-use orderlane_journal::FilesError;
+use orderlane_journal::{FilesError, SegmentName};
 
 use super::{Broken, Go, Life, World};
 use crate::faults::Fault;
@@ -21,8 +21,8 @@ impl World {
             self.crashes_left -= 1;
             self.around.disk.crash_at_start(self.random.below(40));
         }
-        let rotten = self.starts > 1 && self.around.disk.rot(&mut self.random).is_some();
-        sim.note("start", &[u64::from(self.starts), u64::from(self.lanes), u64::from(rotten)]);
+        let rot = if self.starts > 1 { self.around.disk.rot(&mut self.random) } else { None };
+        sim.note("start", &[u64::from(self.starts), u64::from(self.lanes), u64::from(rot.is_some())]);
         let directory = self.around.disk.directory();
         let recovered = recover(&sim, &directory, self.lanes);
         if self.around.disk.crashed() {
@@ -32,9 +32,10 @@ impl World {
             return Ok(());
         }
         let met = directory.faults_met();
-        let doubtful = rotten || !met.is_empty();
+        let damaged: Vec<String> =
+            rot.map(|rot| rot.name).into_iter().chain(met.into_iter().map(|met| met.name)).collect();
         match recovered {
-            Err(error) => self.refused(&error, rotten, doubtful)?,
+            Err(error) => self.refused(&error, &damaged)?,
             Ok(recovery) => {
                 self.judge(&recovery)?;
                 self.go_on(recovery, lanes_before);
@@ -44,16 +45,21 @@ impl World {
         Ok(())
     }
 
-    /// The start refused the files: there must have been something wrong with them, and it must name where.
-    fn refused(&mut self, error: &FilesError, rotten: bool, doubtful: bool) -> Go {
+    /// The start refused the files: there must have been something wrong with them, and it must name where, or, for events that
+    /// are missing, a segment of the same or of a later run.
+    fn refused(&mut self, error: &FilesError, damaged: &[String]) -> Go {
         let text = error.to_string();
-        self.sim().note("refused", &[u64::from(rotten)]);
-        if !doubtful {
+        self.sim().note("refused", &[damaged.len() as u64]);
+        if damaged.is_empty() {
             self.sim().violate("recovery-refuses", None, format!("nothing was wrong with the files, but: {text}"));
             return Err(Broken);
         }
-        if !text.contains(".seg") && !text.contains("listing") {
-            self.sim().violate("damage-is-named", None, format!("the refusal names no file: {text}"));
+        let run = |name: &str| SegmentName::parse(name).map(|name| name.run);
+        let named: Vec<u32> =
+            text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '.').filter_map(run).collect();
+        let fits = damaged.iter().filter_map(|name| run(name)).any(|wrong| named.iter().any(|named| *named >= wrong));
+        if !fits {
+            self.sim().violate("damage-is-named", None, format!("{damaged:?} were damaged, the refusal says: {text}"));
             return Err(Broken);
         }
         let until = self.elapsed() + 10_u64.pow(self.random.between(3, 7) as u32);

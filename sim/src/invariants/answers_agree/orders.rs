@@ -1,12 +1,12 @@
 //! Answers about one order.
 
-use orderlane_core::{OrderId, Status};
+use orderlane_core::OrderId;
 use serde_json::Value;
 
 use super::is_passing;
 use crate::history::Operation;
 use crate::invariants::{Check, End, Placement, Span, ensure, placements};
-use crate::model::{Order, Phase, order_document, placed_document};
+use crate::model::{Order, order_document, placed_document};
 
 pub(super) fn placements_agree(end: &End<'_>) -> Check {
     placements(end.history).try_for_each(|placement| {
@@ -48,44 +48,27 @@ pub(super) fn get(end: &End<'_>, operation: &Operation, id: OrderId, status: u16
     let Some(order) = visible(end, operation, id) else { return is_missing(status) };
     let span = Span::of(operation, id.shard(), end.logs);
     match status {
+        200 if operation.details.is_head => {
+            let was = order.views_between(span.low, span.high).any(|view| body["version"] == view.version);
+            ensure(was && span.high >= order.sequence, || "it never had this version".to_string())
+        }
         200 => shows(order, span, body),
         404 => ensure(!span.sees(order.sequence).1, || "the order was there before it was asked for".to_string()),
         _ => Err("a read is answered 200 or 404".to_string()),
     }
 }
 
-pub(super) fn cancel(end: &End<'_>, operation: &Operation, id: OrderId, status: u16, body: &Value) -> Check {
-    let Some(order) = visible(end, operation, id) else { return is_missing(status) };
-    let span = Span::of(operation, id.shard(), end.logs);
-    let finished = |view: &crate::model::View| view.status.is_end() && view.status != Status::Cancelled;
-    match status {
-        200 | 202 => {
-            shows(order, span, body)?;
-            let is_cancelled = body["status"] == Status::Cancelled.name();
-            ensure(is_cancelled == (status == 200), || "200 is for a cancelled order".to_string())?;
-            let completed = matches!(order.phase, Phase::Selling | Phase::Ended(Status::Completed));
-            ensure(!completed, || format!("the order was cancelled and is {:?}", order.phase))
-        }
-        409 => {
-            let was = order.views_between(span.low, span.high).any(finished);
-            ensure(was && body["code"] == "order-finished", || "the order had not ended".to_string())
-        }
-        404 => ensure(!span.sees(order.sequence).1, || "the order was there before it was asked for".to_string()),
-        _ => Err("a cancel is answered 200, 202, 404 or 409".to_string()),
-    }
-}
-
 /// The order, if its caller may see it.
-fn visible<'e>(end: &'e End<'_>, operation: &Operation, id: OrderId) -> Option<&'e Order> {
+pub(super) fn visible<'e>(end: &'e End<'_>, operation: &Operation, id: OrderId) -> Option<&'e Order> {
     let caller = (end.caller)(operation.client);
     end.model.orders.get(&id).filter(|order| caller.is_admin || caller.subject == order.body.subject())
 }
 
-fn is_missing(status: u16) -> Check {
+pub(super) fn is_missing(status: u16) -> Check {
     ensure(status == 404, || "the order does not exist for its caller".to_string())
 }
 
-fn shows(order: &Order, span: Span, body: &Value) -> Check {
+pub(super) fn shows(order: &Order, span: Span, body: &Value) -> Check {
     if span.high < order.sequence {
         return Err("the order was not durable".to_string());
     }

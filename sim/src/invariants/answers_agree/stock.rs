@@ -11,6 +11,10 @@ use crate::model::{Item, inventory_document};
 pub(super) fn inventory(end: &End<'_>, operation: &Operation, sku: &str, status: u16, body: &Value) -> Check {
     let Some((item, span)) = item(end, operation, sku) else { return is_missing(status) };
     match status {
+        200 if operation.details.is_head => {
+            let was = item.units_between(span.low, span.high).any(|units| body["version"] == units.version);
+            ensure(was && span.high >= born(item), || "it never had this version".to_string())
+        }
         200 => {
             ensure(span.high >= born(item), || "the product was not durable".to_string())?;
             let mut possible = item.units_between(span.low, span.high).map(|units| inventory_document(sku, &units));
