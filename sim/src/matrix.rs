@@ -37,11 +37,12 @@ use journal::{Journal, segment_name};
 /// Part A: the whole engine on a fixed workload, stopped at every disk operation. Every `step`-th case is tried; 1 is all.
 #[must_use]
 pub fn crash_points(step: usize) -> MatrixReport {
-    let (outcome, operations) = world::run_with_crash(workload(), u64::MAX, Policy::Keep);
-    assert_eq!(outcome.violation, None, "the workload runs well by itself");
-    crash_at_each(operations, step, |index, policy| {
-        let violation = world::run_with_crash(workload(), index, policy).0.violation;
-        let Some(Violation { invariant, text, .. }) = violation else { return MatrixResult::Recovered };
+    let whole = world::run_with_crash(workload(), u64::MAX, Policy::Keep);
+    assert_eq!(whole.outcome.violation, None, "the workload runs well by itself");
+    crash_at_each(whole.operations, step, |index, policy| {
+        let run = world::run_with_crash(workload(), index, policy);
+        assert!(run.has_crashed, "the same workload comes to the same operation {index}");
+        let Some(Violation { invariant, text, .. }) = run.outcome.violation else { return MatrixResult::Recovered };
         let text = format!("{invariant}: {text}");
         let is_loss = invariant == acknowledged_once::NAME || invariant == "recovery-refuses";
         if is_loss { MatrixResult::Lost(text) } else { MatrixResult::Silent(text) }

@@ -52,33 +52,45 @@ pub fn quiet_panics() {
 /// Runs the world of these options. A panic of the engine is caught and is a violation.
 #[must_use]
 pub fn run(options: Options, keep_text: bool) -> Outcome {
-    live(World::new(Sim::new(options, keep_text))).0
+    live(World::new(Sim::new(options, keep_text))).outcome
+}
+
+/// A run that was to be stopped at a disk operation.
+#[derive(Debug)]
+pub struct CrashRun {
+    /// What it gave.
+    pub outcome: Outcome,
+    /// Disk operations that change something.
+    pub operations: u64,
+    /// Whether it came to the operation at which it was to stop.
+    pub has_crashed: bool,
 }
 
 /// Runs a world in which everything stops at the disk operation with this index, if there are so many, and all that was unsynced
-/// then meets the fate of the policy. Also gives how many operations there were.
+/// then meets the fate of the policy.
 #[must_use]
-pub fn run_with_crash(options: Options, index: u64, policy: Policy) -> (Outcome, u64) {
+pub fn run_with_crash(options: Options, index: u64, policy: Policy) -> CrashRun {
     let mut world = World::new(Sim::new(options, false));
     world.around.disk.crash_at(index);
     world.fate = Some(policy);
     live(world)
 }
 
-fn live(mut world: World) -> (Outcome, u64) {
+fn live(mut world: World) -> CrashRun {
     let ended = catch_unwind(AssertUnwindSafe(|| world.live()));
     if ended.is_err() {
         let text = PANIC.take().unwrap_or_else(|| "a panic without a message".into());
         world.around.sim.violate("panic", None, text);
     }
-    let outcome = (world.outcome(), world.around.disk.operations());
+    let disk = &world.around.disk;
+    let run = CrashRun { outcome: world.outcome(), operations: disk.operations(), has_crashed: !disk.is_to_crash() };
     if ended.is_err() {
         // What a panic left half done is not dropped in order.
         std::mem::forget(world);
     } else {
         world.around.sim.executor().end();
     }
-    outcome
+    run
 }
 
 /// The world ends here: a promise was broken.

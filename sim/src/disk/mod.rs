@@ -83,6 +83,12 @@ impl SimDisk {
         self.state_mut().stop_at = Some(index);
     }
 
+    /// Whether what [`SimDisk::crash_at`] asked for is still to come.
+    #[must_use]
+    pub fn is_to_crash(&self) -> bool {
+        self.state().stop_at.is_some()
+    }
+
     /// Everything stops at the `countdown`-th operation of any kind from now on: see [`SimDisk::crashed`].
     pub fn crash_at_start(&self, countdown: u64) {
         self.state_mut().stop_after = Some(countdown.max(1));

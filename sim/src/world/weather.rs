@@ -8,7 +8,7 @@ use crate::invariants::saga_ends;
 use crate::model::Order;
 
 /// A hold that is over by its lane's clock ends within this virtual time, since stalls and slow syncs are shorter, and the hold's
-/// own: a timer that was set before its lane's clock was set forward counts real time.
+/// own and what the clocks were set by: a timer that was set before its lane's clock was set forward counts real time.
 const HOLD_OVER_MICROS_MAX: u64 = 60_000_000;
 
 impl World {
@@ -61,9 +61,10 @@ impl World {
             seen.model.orders.values().filter(|order| is_over(order)).map(|order| order.id).collect();
         drop(seen);
         self.holds_over.retain(|order, _| over.contains(order));
+        let limit = HOLD_OVER_MICROS_MAX + self.sim().options().hold_ttl_micros + self.clock_shift_micros;
         for order in over {
             let since = *self.holds_over.entry(order).or_insert(now);
-            if now - since > HOLD_OVER_MICROS_MAX + self.sim().options().hold_ttl_micros {
+            if now - since > limit {
                 let text = format!("{order} goes on {} s after the end of its hold", (now - since) / 1_000_000);
                 self.sim().violate(saga_ends::NAME, Some(order.shard()), text);
             }
