@@ -24,7 +24,7 @@ pub(crate) fn journal(options: cli::Journal) -> Result<ExitCode> {
 /// Recovers all shards on the side and checks them, each alone and all together.
 fn verify(path: &Path, json: bool) -> Result<ExitCode> {
     let data = DataDirectory::open(path)?;
-    let files = SegmentFiles::list(OsDirectory::new(path)).context("reading the journal")?;
+    let files = files_of(path)?;
     let count = data.identity.shards;
     let mut shards: Vec<Shard> =
         (0..count).map(|shard| Shard::new(config_of(ShardId(shard), data.identity, data.seed))).collect();
@@ -68,7 +68,7 @@ fn sold_equals_completed(shards: &[Shard], audits: &[Audit]) -> Option<Check> {
 
 fn show(path: &Path) -> Result<ExitCode> {
     let data = DataDirectory::open(path)?;
-    let files = SegmentFiles::list(OsDirectory::new(path)).context("reading the journal")?;
+    let files = files_of(path)?;
     println!("{:<28} {:>10} {:>12} {:>14}  state", "segment", "frames", "events", "bytes");
     files
         .show(data.identity, |segment| {
@@ -87,10 +87,17 @@ fn show(path: &Path) -> Result<ExitCode> {
 
 fn export(path: &Path) -> Result<ExitCode> {
     let data = DataDirectory::open(path)?;
-    let files = SegmentFiles::list(OsDirectory::new(path)).context("reading the journal")?;
+    let files = files_of(path)?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     let count = files.export(data.identity, &mut out).context("exporting the journal")?;
     out.flush().context("writing the events")?;
     eprintln!("{count} events");
     Ok(ExitCode::SUCCESS)
+}
+
+/// The segments as the next start will find them.
+fn files_of(path: &Path) -> Result<SegmentFiles> {
+    let files = SegmentFiles::list(OsDirectory::new(path)).context("reading the journal")?;
+    files.forget_cached().context("reading the journal")?;
+    Ok(files)
 }

@@ -7,8 +7,8 @@ use orderlane_core::{Sequence, ShardId};
 use crate::segment::SegmentName;
 use crate::wire::Malformed;
 
-/// Bytes of a journal that cannot be what was written, or a part of it that is missing. Nothing was changed on disk; a start has
-/// at most removed segments without a written byte before, see [`SegmentFiles::prepare`](crate::SegmentFiles::prepare).
+/// Bytes of a journal that cannot be what was written, or a part of it that is missing. Nothing was changed on disk but
+/// segments whose filling was never finished, which a start removes before it reads.
 #[derive(Debug)]
 pub struct Damage {
     /// The segment.
