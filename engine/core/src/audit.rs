@@ -6,21 +6,32 @@ use alloc::vec::Vec;
 use crate::ids::{Sequence, ShardId};
 use crate::inventory::Stock;
 use crate::order::{Order, Orders};
-use crate::reply::{Audit, Check, Status};
+use crate::record::Archived;
+use crate::reply::{Audit, Check};
 use crate::saga::Stage;
 
-pub(crate) fn audit(shard: ShardId, sequence: Sequence, digest: u64, orders: &Orders, stock: &Stock) -> Audit {
+pub(crate) fn audit(
+    shard: ShardId,
+    sequence: Sequence,
+    digest: u64,
+    orders: &Orders,
+    archived: &Archived,
+    stock: &Stock,
+) -> Audit {
     let checks = alloc::vec![
         check("stock-conserved", stock.items().iter().filter_map(|item| item.units()), |units| {
             units.adjusted == units.available + units.reserved + units.sold
         }),
         holds_match_reserved(stock),
-        check("money-agrees-with-status", orders.iter(), money_agrees),
-        check("ended-order-waits-for-nothing", orders.iter().filter(|order| order.stage.is_end()), |order| {
-            order.awaiting == 0 && (order.settled || order.charged != 0)
-        }),
-        status_counts_match(orders),
-        money_sums_match(orders),
+        check("money-agrees-with-status", orders.iter(), |(_, order)| money_agrees(order)),
+        check(
+            "ended-order-waits-for-nothing",
+            orders.iter().map(|(_, order)| order).filter(|order| order.stage.is_end()),
+            |order: &Order| { order.awaiting == 0 && (order.settled || order.charged != 0) }
+        ),
+        status_counts_match(orders, archived),
+        money_sums_match(orders, archived),
+        quiet_counts_match(orders),
     ];
     Audit {
         shard,
@@ -70,15 +81,24 @@ fn holds_match_reserved(stock: &Stock) -> Check {
     })
 }
 
-fn status_counts_match(orders: &Orders) -> Check {
-    let mut counted = [0_u64; Status::ALL.len()];
-    orders.iter().for_each(|order| counted[order.stage.status() as usize] += 1);
+/// What is archived is trusted: its sums were counted when it left.
+fn status_counts_match(orders: &Orders, archived: &Archived) -> Check {
+    let mut counted = archived.orders;
+    orders.iter().for_each(|(_, order)| counted[order.stage.status() as usize] += 1);
     check("status-counts-match", counted.iter().zip(&orders.by_status), |(counted, kept)| counted == kept)
 }
 
-fn money_sums_match(orders: &Orders) -> Check {
+fn quiet_counts_match(orders: &Orders) -> Check {
+    let counted = orders.iter().filter(|(_, order)| order.is_quiet()).count() as u64;
+    check("quiet-count-matches", core::iter::once(orders.quiet_count()), |kept| kept == counted)
+}
+
+fn money_sums_match(orders: &Orders, archived: &Archived) -> Check {
     let mut counted: BTreeMap<_, [u64; 3]> = BTreeMap::new();
-    for order in orders.iter() {
+    for (currency, sums) in &archived.money {
+        counted.insert(*currency, [sums.charged, sums.refunded, sums.completed]);
+    }
+    for (_, order) in orders.iter() {
         let (Some(total), Some(currency)) = (order.total(), order.currency) else { continue };
         let sums = counted.entry(currency).or_default();
         sums[0] += total * u64::from(order.charged.count_ones());

@@ -174,7 +174,7 @@ impl OrderBody {
     /// Subject, customer and key as one run of bytes with their lengths: what a retry must repeat to be the same operation.
     #[must_use]
     pub fn scope(&self) -> (&[u8], &[u8]) {
-        (&self.0[0..4], &self.0[HEAD_LEN..self.offset(4)])
+        scope_of(&self.0)
     }
 
     /// `payment.token`.
@@ -247,17 +247,17 @@ impl OrderBody {
 
     /// The lines as sent, unread.
     pub(crate) fn raw_lines(&self) -> RawLines<'_> {
-        RawLines(&self.0[self.offset(8)..])
+        raw_lines_of(&self.0)
     }
 
     /// The bytes of the customer.
     pub(crate) fn customer_bytes(&self) -> &[u8] {
-        &self.0[self.offset(0)..self.offset(2)]
+        customer_of(&self.0)
     }
 
     /// The bytes of the subject.
     pub(crate) fn subject_bytes(&self) -> &[u8] {
-        &self.0[HEAD_LEN..self.offset(0)]
+        subject_of(&self.0)
     }
 
     fn head(&self) -> &[u8; HEAD_LEN] {
@@ -265,13 +265,37 @@ impl OrderBody {
     }
 
     fn offset(&self, at: usize) -> usize {
-        let head = self.head();
-        usize::from(u16::from_le_bytes([head[at], head[at + 1]]))
+        offset_of(&self.0, at)
     }
 
     fn text(&self, from: usize, to: usize) -> &str {
         core::str::from_utf8(&self.0[from..to]).expect("checked when the body was made")
     }
+}
+
+/// [`OrderBody::scope`] of bytes that were checked.
+pub(crate) fn scope_of(bytes: &[u8]) -> (&[u8], &[u8]) {
+    (&bytes[0..4], &bytes[HEAD_LEN..offset_of(bytes, 4)])
+}
+
+/// The customer of bytes that were checked.
+pub(crate) fn customer_of(bytes: &[u8]) -> &[u8] {
+    &bytes[offset_of(bytes, 0)..offset_of(bytes, 2)]
+}
+
+/// The subject of bytes that were checked.
+pub(crate) fn subject_of(bytes: &[u8]) -> &[u8] {
+    &bytes[HEAD_LEN..offset_of(bytes, 0)]
+}
+
+/// The lines of bytes that were checked.
+pub(crate) fn raw_lines_of(bytes: &[u8]) -> RawLines<'_> {
+    RawLines(&bytes[offset_of(bytes, 8)..])
+}
+
+fn offset_of(bytes: &[u8], at: usize) -> usize {
+    let head: &[u8; HEAD_LEN] = bytes.first_chunk().expect("checked when the body was made");
+    usize::from(u16::from_le_bytes([head[at], head[at + 1]]))
 }
 
 impl core::fmt::Debug for OrderBody {
@@ -313,7 +337,8 @@ fn take_text(bytes: &[u8]) -> (&str, &[u8]) {
     (text, &bytes[2 + len..])
 }
 
-fn check(bytes: &[u8]) -> Option<()> {
+/// Whether every accessor is safe on the bytes.
+pub(crate) fn check(bytes: &[u8]) -> Option<()> {
     let head = bytes.get(..HEAD_LEN)?;
     let mut from = HEAD_LEN;
     let mut ends = [0; 5];

@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use crate::body::OrderBody;
 use crate::ids::{Currency, OrderId, ShardId, Time};
+use crate::record::OrderRecord;
 
 /// Unit prices of the lines that one stock shard holds, in the order of the order's lines.
 pub type Prices = SmallVec<[u64; 2]>;
@@ -280,6 +281,13 @@ pub enum Event {
         /// The order.
         order: OrderId,
     },
+    /// home: something is about to happen to an order that had ended and waited for nothing; it is in memory from now on.
+    OrderRecalled {
+        /// The order.
+        order: OrderId,
+        /// As it is.
+        record: OrderRecord,
+    },
 
     /// stock: a product is new or changed.
     ProductPut {
@@ -387,7 +395,8 @@ impl Event {
             | Event::OrderFailed { order }
             | Event::OrderExpired { order }
             | Event::OrderCancelled { order }
-            | Event::NotificationSent { order } => Some(*order),
+            | Event::NotificationSent { order }
+            | Event::OrderRecalled { order, .. } => Some(*order),
             Event::ProductPut { .. }
             | Event::StockAdjusted { .. }
             | Event::AdjustmentRefused { .. }

@@ -11,10 +11,13 @@ extern crate alloc;
 
 mod audit;
 mod body;
+mod cold;
+mod cut;
 mod digest;
 mod effect;
 mod event;
 mod ids;
+mod image;
 mod input;
 mod inventory;
 pub mod limits;
@@ -24,18 +27,23 @@ mod notification;
 mod order;
 mod pages;
 mod payment;
+mod record;
 mod reply;
 pub mod saga;
 mod shard;
+mod sweep;
 mod timers;
 mod waiters;
 
 pub use body::{DraftLine, Line, OrderBody, OrderDraft};
+pub use cold::{Cold, ColdPage};
+pub use cut::{CutEnd, CutPart, EndedOrder};
 pub use effect::{Call, Effect, Outside};
 pub use event::{Adjustment, Event, HoldLine, HoldLines, Prices, Product, Reason, StockAnswer};
 pub use ids::{Currency, ORDER_ID_LEN, OrderId, ReplyTo, Sequence, ShardId, Time, murmur2};
 pub use input::{Input, ListQuery, Outcome, Reader, Request};
 pub use message::Message;
+pub use record::{Archived, OrderRecord};
 pub use reply::{
     Audit, Check, InventoryView, MoneySums, OrderPage, OrderView, ProductView, Refusal, Reply, Status, StockSums,
 };

@@ -37,17 +37,23 @@ pub const REASON_LEN_MAX: usize = 255;
 pub const ATTEMPTS_MAX: u8 = 3;
 /// Orders of one shard that have not ended, at most; beyond it a new order is answered `overloaded`.
 pub const OPEN_ORDERS_MAX: usize = 1_000_000;
+/// Orders of one shard in memory, ended ones too, at most; beyond it a new order is answered `overloaded`: they leave the memory
+/// when the archive has them.
+pub const HOT_ORDERS_MAX: usize = 4_000_000;
 /// Connections that wait for the end of one order, at most; one more is answered at once.
 pub const WAITERS_MAX: usize = 64;
 /// Orders on one page of a list, at most.
 pub const PAGE_MAX: usize = 200;
 /// Orders that one page of a list may look at, at most: a page may be short and still have a next one.
 pub const LIST_SCAN_MAX: usize = 10_000;
+/// Adjustments that one shard remembers to answer a retry, at most; one more and the oldest is forgotten.
+pub const ADJUSTMENT_KEYS_MAX: usize = 65_536;
 /// Deadlines that fire in one turn, at most: a restart after a long pause does not fire them all at once.
 pub const DEADLINES_PER_TURN_MAX: usize = 256;
 /// Orders that need their deadline no longer and are passed over in one turn, at most: a few more than a turn can end.
 pub const DEADLINES_PASSED_PER_TURN_MAX: usize = 4096;
 
+const _: () = assert!(OPEN_ORDERS_MAX < HOT_ORDERS_MAX, "there is room for orders that have ended");
 const _: () = assert!(LINES_MAX <= u64::BITS as usize, "a participant is a bit of a u64");
 const _: () = assert!(ATTEMPTS_MAX as u32 <= u8::BITS, "an attempt is a bit of a u8");
 const _: () =

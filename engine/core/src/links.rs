@@ -1,5 +1,7 @@
 //! Messages between shards: what this shard has said and not yet been acknowledged for, and how far it has listened.
 
+mod image;
+
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -190,22 +192,31 @@ impl Told {
     }
 
     fn digest(&self, digest: &mut Digest) {
-        let kind = match &self.what {
-            What::Reserve => 1,
-            What::Sell => 2,
-            What::Release => 3,
-            What::Return => 4,
+        match &self.what {
             What::ReserveAnswered(answer) => {
                 digest.word(answer.refusal.map_or(0, |reason| reason as u64));
                 answer.currency.iter().for_each(|currency| digest.bytes(&currency.bytes()));
                 answer.prices.iter().for_each(|price| digest.word(*price));
-                5
             }
+            What::Reserve | What::Sell | What::Release | What::Return | What::Sold | What::Restored => {}
+        }
+        digest.word(u64::from(self.what.number()));
+        digest.word(self.order.bits());
+    }
+}
+
+impl What {
+    /// Stored in checkpoints: never change a number, never use one again.
+    fn number(&self) -> u8 {
+        match self {
+            What::Reserve => 1,
+            What::Sell => 2,
+            What::Release => 3,
+            What::Return => 4,
+            What::ReserveAnswered(_) => 5,
             What::Sold => 6,
             What::Restored => 7,
-        };
-        digest.word(kind);
-        digest.word(self.order.bits());
+        }
     }
 }
 

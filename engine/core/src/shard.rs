@@ -5,12 +5,16 @@
 //!                                                                               └─> Output: events to store, effects to release
 //! ```
 
+mod cutting;
 mod requests;
+mod restore;
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::body::OrderBody;
+use crate::cold::Cold;
 use crate::digest::Digest;
 use crate::effect::{Call, Effect, Outside};
 use crate::event::{Event, StockAnswer, copied};
@@ -23,10 +27,13 @@ use crate::message::Message;
 use crate::notification;
 use crate::order::{self, Order, Orders};
 use crate::payment::{self, Learned};
+use crate::record::{Archived, OrderRecord};
 use crate::reply::{Audit, MoneySums, Reply, Status};
-use crate::saga::{self, Answer, Reached, Stage, Trigger};
+use crate::saga::{self, Answer, Reached, Trigger};
 use crate::timers::{Timer, Timers};
 use crate::waiters::Waiters;
+
+use cutting::Cutting;
 
 /// What a shard is told about itself and its times when it is made.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +50,8 @@ pub struct Config {
     pub retry_first_micros: u64,
     /// The longest such pause, microseconds.
     pub retry_max_micros: u64,
+    /// How long after the end of its saga an order answers for its idempotency key, microseconds.
+    pub key_retention_micros: u64,
 }
 
 /// What a turn of a shard gives: events to make durable, and effects to release when they are.
@@ -68,6 +77,17 @@ pub struct Shard {
     waiters: Waiters,
     /// Not state.
     reached: Reached,
+    /// Not state.
+    sheds: bool,
+    /// The sums over the orders that are not in memory.
+    archived: Archived,
+    /// The sums of those that were called back since the last cut began.
+    recalled: Archived,
+    cut: Option<Box<Cutting>>,
+    /// How many cuts were begun.
+    cuts: u64,
+    /// The orders of the last whole cut that are to leave the memory.
+    leaving: VecDeque<u64>,
 }
 
 impl Shard {
@@ -84,6 +104,12 @@ impl Shard {
             timers: Timers::default(),
             waiters: Waiters::default(),
             reached: Reached::default(),
+            sheds: false,
+            archived: Archived::default(),
+            recalled: Archived::default(),
+            cut: None,
+            cuts: 0,
+            leaving: VecDeque::new(),
         }
     }
 
@@ -105,22 +131,33 @@ impl Shard {
         self.time
     }
 
-    /// Handles one input at `now`. Before the events of a turn are stored, call [`Shard::end_turn`].
+    /// From now on, or no longer, a new order is refused as [`Refusal::Overloaded`] (a retry still gets its answer). Not state.
+    pub fn shed(&mut self, on: bool) {
+        self.sheds = on;
+    }
+
+    /// Handles one input for which the archive has nothing: see [`Shard::handle_with`].
     pub fn handle(&mut self, now: Time, input: Input, out: &mut Output) {
+        self.handle_with(now, input, None, out);
+    }
+
+    /// Handles one input at `now`, for which the archive had `cold`. Before the events of a turn are stored, call
+    /// [`Shard::end_turn`].
+    pub fn handle_with(&mut self, now: Time, input: Input, cold: Option<Cold>, out: &mut Output) {
         let now = now.max(self.time);
         match input {
             Input::Request { reply_to, request: Request::PlaceOrder { body, wait } } => {
-                let placing = order::decide(&self.orders, body, now, self.config.hold_ttl_micros);
+                let placing = order::decide(&self.orders, body, now, &self.config, self.sheds, cold);
                 self.place(now, reply_to, placing, wait, out);
             }
-            Input::Request { reply_to, request } => self.handle_request(now, reply_to, request, out),
+            Input::Request { reply_to, request } => self.handle_request(now, reply_to, request, cold, out),
             Input::Tell { source, sequence, message } => {
                 if self.links.arrive(source, sequence) == Arrival::New {
                     self.handle_message(now, source, message, out);
                 }
             }
             Input::Acknowledged { target, upto } => self.links.acknowledged(target, upto),
-            Input::Outcome { order, outcome } => self.handle_outcome(now, order, outcome, out),
+            Input::Outcome { order, outcome } => self.handle_outcome(now, order, outcome, cold, out),
         }
     }
 
@@ -154,6 +191,7 @@ impl Shard {
             | Event::OrderExpired { order }
             | Event::OrderCancelled { order }
             | Event::NotificationSent { order } => self.apply_to_order(*order, time, event),
+            Event::OrderRecalled { order, record } => self.apply_recalled(*order, record),
             Event::ProductPut { product } => self.stock.apply_product(product),
             Event::StockAdjusted { adjustment } => self.stock.apply_adjustment(adjustment),
             Event::AdjustmentRefused { adjustment } => self.stock.apply_refused_adjustment(adjustment),
@@ -210,8 +248,7 @@ impl Shard {
     pub fn resume(&mut self, now: Time, out: &mut Output) {
         let now = now.max(self.time);
         self.timers.start_deadlines_at(self.orders.len());
-        for number in 0..self.orders.len() {
-            let order = self.orders.get(number).expect("below the length");
+        for (number, order) in self.orders.iter() {
             let id = OrderId::new(self.config.shard, number);
             if order.can_expire() {
                 self.timers.set(order.deadline, number, Timer::Deadline);
@@ -259,17 +296,17 @@ impl Shard {
     /// Units that completed orders of this shard bought, on whatever stock shard.
     #[must_use]
     pub fn units_completed(&self) -> u64 {
-        let completed = self.orders.iter().filter(|order| order.stage == Stage::Completed);
-        completed.flat_map(|order| order.body.lines()).map(|line| u64::from(line.quantity)).sum()
+        self.archived.units_completed + self.orders.iter().map(|(_, order)| order.units_completed()).sum::<u64>()
     }
 
-    /// A digest of the whole state: equal after a replay of the same events.
+    /// A digest of the whole state: equal after a replay of the same events, whichever orders have left the memory.
     #[must_use]
     pub fn digest(&self) -> u64 {
         let mut digest = Digest::new();
         digest.word(self.sequence);
         digest.word(self.time.0);
-        self.orders.digest(&mut digest);
+        digest.word(self.orders.len());
+        digest.word(self.orders.digest().wrapping_add(self.archived.digest));
         self.stock.digest(&mut digest);
         self.links.digest(&mut digest);
         digest.finish()
@@ -278,7 +315,7 @@ impl Shard {
     /// Checks every invariant that this shard alone can check, and adds up.
     #[must_use]
     pub fn audit(&self) -> Audit {
-        crate::audit::audit(self.config.shard, self.sequence, self.digest(), &self.orders, &self.stock)
+        crate::audit::audit(self.config.shard, self.sequence, self.digest(), &self.orders, &self.archived, &self.stock)
     }
 
     fn handle_message(&mut self, now: Time, source: ShardId, message: Message, out: &mut Output) {
@@ -319,8 +356,14 @@ impl Shard {
         }
     }
 
-    fn handle_outcome(&mut self, now: Time, id: OrderId, outcome: Outcome, out: &mut Output) {
-        let Some(order) = self.orders.get(id.number()) else { return };
+    fn handle_outcome(&mut self, now: Time, id: OrderId, outcome: Outcome, cold: Option<Cold>, out: &mut Output) {
+        let is_money = matches!(outcome, Outcome::Charged { .. });
+        assert!(
+            !(is_money && self.is_unknown(id, &cold)),
+            "order {id} was charged late, and the archive cannot be read"
+        );
+        let stored = self.stored(id, cold);
+        let Some(order) = self.orders.get(id.number()).or(stored.as_ref()) else { return };
         let learned = match outcome {
             Outcome::Notified | Outcome::NotNotified => notification::decide(id, order, outcome),
             Outcome::Charged { .. }
@@ -331,7 +374,16 @@ impl Shard {
             | Outcome::RefundUnknown { .. } => payment::decide(id, order, outcome),
         };
         match learned {
-            Learned::Event(trigger, event) => self.emit_if(now, id, trigger, event, out),
+            Learned::Event(trigger, event) => {
+                // Always, so that what is stored does not depend on what has left the memory, or is about to.
+                if order.is_quiet() && matches!(order.answer(trigger), Answer::Go(_) | Answer::Stay) {
+                    let record = OrderRecord::of(order);
+                    self.store(now, Event::OrderRecalled { order: id, record }, out);
+                }
+                if self.orders.get(id.number()).is_some() {
+                    self.emit_if(now, id, trigger, event, out);
+                }
+            }
             Learned::TryAgain(timer) => self.try_again(now, id.number(), timer),
             Learned::Nothing => {}
         }
@@ -347,7 +399,8 @@ impl Shard {
     /// What a timer asks for, if the order still waits for it.
     fn fire(&mut self, now: Time, number: u64, timer: Timer, out: &mut Output) {
         let id = OrderId::new(self.config.shard, number);
-        let order = self.orders.get(number).expect("a timer names an order that exists");
+        // Nothing waits for an order that has left the memory.
+        let Some(order) = self.orders.get(number) else { return };
         let call = match timer {
             Timer::Deadline => {
                 return self.emit_if(now, id, Trigger::HoldExpired, Event::HoldExpired { order: id }, out);
@@ -409,11 +462,18 @@ impl Shard {
     }
 
     fn apply_to_order(&mut self, id: OrderId, now: Time, event: &Event) {
-        let order = self.orders.get_mut(id.number()).expect("an event names an order that exists");
-        let before = order.stage;
+        if self.cut.is_some() {
+            self.save_order(id.number());
+        }
+        let order = self.orders.get_mut(id.number()).expect("an event names an order that is in memory");
+        let (before, was_quiet) = (order.stage, order.is_quiet());
         let trigger = order.apply(id, now, event, &mut self.links);
         saga::note(&mut self.reached, before, trigger);
         let (after, total, currency) = (order.stage, order.total(), order.currency);
+        let is_quiet = order.is_quiet();
+        if is_quiet != was_quiet {
+            self.orders.note_quiet(was_quiet, is_quiet);
+        }
         if before != after {
             self.orders.by_status[before.status() as usize] -= 1;
             self.orders.by_status[after.status() as usize] += 1;

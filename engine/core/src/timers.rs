@@ -45,16 +45,24 @@ impl Timers {
     /// Passes over orders whose deadline no longer matters: a bounded number a turn, each order once.
     pub(crate) fn pass_over(&mut self, orders: &Orders) {
         for _ in 0..DEADLINES_PASSED_PER_TURN_MAX {
-            if orders.get(self.deadline_next).is_none_or(|order| order.can_expire()) {
-                break;
+            match orders.get(self.deadline_next) {
+                Some(order) if order.can_expire() => break,
+                Some(_) => self.deadline_next += 1,
+                // Orders that have left the memory are passed over at once.
+                None => match orders.next_at(self.deadline_next) {
+                    Some(number) => self.deadline_next = number,
+                    None => {
+                        self.deadline_next = orders.len();
+                        break;
+                    }
+                },
             }
-            self.deadline_next += 1;
         }
     }
 
     pub(crate) fn first(&self, orders: &Orders) -> Option<Entry> {
-        let number = self.deadline_next;
-        let deadline = orders.get(number).map(|order| (order.deadline, number, Timer::Deadline));
+        let number = orders.next_at(self.deadline_next);
+        let deadline = number.and_then(|number| Some((orders.get(number)?.deadline, number, Timer::Deadline)));
         let other = self.heap.peek().map(|Reverse(entry)| *entry);
         deadline.into_iter().chain(other).min()
     }
@@ -65,7 +73,7 @@ impl Timers {
         if self.heap.peek() == Some(&Reverse(first)) {
             self.heap.pop();
         } else {
-            self.deadline_next += 1;
+            self.deadline_next = number + 1;
         }
         Some((number, timer))
     }

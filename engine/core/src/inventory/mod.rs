@@ -1,6 +1,13 @@
 //! The inventory service: on the stock shard it decides on units, on the home shard it adds up what the stock shards say.
 
+mod adjustments;
+mod cut;
+mod holds;
+mod item;
+mod restore;
 mod stock;
+#[cfg(test)]
+mod tests;
 
 use crate::body::OrderBody;
 use crate::event::{Adjustment, Event, HoldLine, HoldLines, Prices, Product, Reason, StockAnswer};
@@ -11,6 +18,9 @@ use crate::reply::Refusal;
 use crate::saga::Stage;
 
 pub(crate) use stock::Stock;
+
+/// An entry of an index: 32 bits of hash, so that growing does not touch what is indexed, and a place in a list.
+type Entry = (u32, u32);
 
 /// Decides on a reserve: all lines of this shard or none.
 pub(crate) fn decide_reserve(

@@ -9,8 +9,8 @@ use crate::digest::spread;
 /// How many parts. One table of 115,000 entries took 5 ms to grow; in 16 parts the longest turn takes 1 ms more than most.
 const PARTS: usize = 16;
 
-/// 32 bits of hash, so that growing does not touch the orders, and the number of an order: small, because an index is the
-/// memory that a new order is the surest to find cold.
+/// 32 bits of hash, so that growing does not touch the orders, and the low half of the number of an order: small, because an
+/// index is the memory that a new order is the surest to find cold.
 type Entry = (u32, u32);
 
 #[derive(Debug)]
@@ -21,33 +21,43 @@ impl Index {
         Index(Box::new([const { HashTable::new() }; PARTS]))
     }
 
-    /// The order with this hash for which `is_same` holds.
-    pub(super) fn find(&self, hash: u32, is_same: impl Fn(u64) -> bool) -> Option<u64> {
-        let same = |entry: &Entry| entry.0 == hash && is_same(u64::from(entry.1));
-        self.0[part_of(hash)].find(spread(hash), same).map(|entry| u64::from(entry.1))
+    /// The newest order with this hash for which `is_same` holds. Numbers below `len` were given.
+    pub(super) fn newest(&self, hash: u32, len: u64, is_same: impl Fn(u64) -> bool) -> Option<u64> {
+        let same = self.0[part_of(hash)].iter_hash(spread(hash)).filter(|entry| entry.0 == hash);
+        same.map(|entry| widen(entry.1, len)).filter(|number| is_same(*number)).max()
     }
 
     /// One more order with this hash.
     pub(super) fn insert(&mut self, hash: u32, number: u64) {
-        self.0[part_of(hash)].insert_unique(spread(hash), (hash, narrow(number)), |entry| spread(entry.0));
+        self.0[part_of(hash)].insert_unique(spread(hash), (hash, number as u32), |entry| spread(entry.0));
     }
 
     /// The only order with this hash from now on; gives the one before.
-    pub(super) fn replace(&mut self, hash: u32, number: u64) -> Option<u64> {
+    pub(super) fn replace(&mut self, hash: u32, number: u64, len: u64) -> Option<u64> {
         match self.0[part_of(hash)].entry(spread(hash), |entry| entry.0 == hash, |entry| spread(entry.0)) {
             hash_table::Entry::Occupied(mut entry) => {
-                Some(u64::from(core::mem::replace(&mut entry.get_mut().1, narrow(number))))
+                Some(widen(core::mem::replace(&mut entry.get_mut().1, number as u32), len))
             }
             hash_table::Entry::Vacant(entry) => {
-                entry.insert((hash, narrow(number)));
+                entry.insert((hash, number as u32));
                 None
             }
         }
     }
+
+    /// The order leaves.
+    pub(super) fn remove(&mut self, hash: u32, number: u64) {
+        let is_it = |entry: &Entry| *entry == (hash, number as u32);
+        if let Ok(entry) = self.0[part_of(hash)].find_entry(spread(hash), is_it) {
+            entry.remove();
+        }
+    }
 }
 
-fn narrow(number: u64) -> u32 {
-    u32::try_from(number).expect("the orders of a shard that fit in memory are fewer than 2^32")
+/// The highest number below `len` with this low half.
+fn widen(low: u32, len: u64) -> u64 {
+    let last = len.wrapping_sub(1);
+    last.wrapping_sub(u64::from((last as u32).wrapping_sub(low)))
 }
 
 /// From the highest bits of the hash: a table takes the place of an entry from the lowest.

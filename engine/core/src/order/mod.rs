@@ -4,17 +4,22 @@ mod index;
 mod list;
 mod state;
 mod store;
+mod stored;
 
 use crate::body::OrderBody;
+use crate::cold::Cold;
 use crate::event::{Event, Reason};
 use crate::ids::{OrderId, Time};
 use crate::input::Reader;
-use crate::limits::OPEN_ORDERS_MAX;
+use crate::limits::{HOT_ORDERS_MAX, OPEN_ORDERS_MAX};
+use crate::record::OrderRecord;
 use crate::reply::{Refusal, Status};
 use crate::saga::{self, Answer, Reached, Stage, Trigger};
+use crate::shard::Config;
 
 pub(crate) use state::{Order, bit_of};
 pub(crate) use store::Orders;
+pub(crate) use stored::Stored;
 
 /// What a request to place an order comes to.
 #[derive(Debug)]
@@ -23,20 +28,54 @@ pub(crate) enum Placing {
     New(Event),
     /// The same request was made before: this is the number of its order.
     Replay(u64),
+    /// The same, of an order that has left the memory.
+    ReplayCold(OrderId, OrderRecord),
     /// No.
     Refused(Refusal),
 }
 
 /// Decides on a request to place an order: the key first, so that a retry gets its answer even from a full shard.
-pub(crate) fn decide(orders: &Orders, body: OrderBody, now: Time, hold_ttl_micros: u64) -> Placing {
-    if let Some(number) = orders.with_key_of(&body) {
-        let known = orders.get(number).expect("an index names orders that exist");
-        return if known.body == body { Placing::Replay(number) } else { Placing::Refused(Refusal::KeyReused) };
+pub(crate) fn decide(
+    orders: &Orders,
+    body: OrderBody,
+    now: Time,
+    config: &Config,
+    sheds: bool,
+    cold: Option<Cold>,
+) -> Placing {
+    let known = orders.with_key_of(&body);
+    let is_unknown = matches!(cold, Some(Cold::Unavailable));
+    let answers =
+        |is_end: bool, updated_at: Time| !is_end || now < updated_at.after_micros(config.key_retention_micros);
+    // The newest order under a key counts, wherever it is; of the same order memory knows more.
+    let stored = match cold {
+        Some(Cold::Order { order, record })
+            if order.number() < orders.len()
+                && record.scope() == body.scope()
+                && known.is_none_or(|number| number < order.number()) =>
+        {
+            Some((order, record))
+        }
+        Some(Cold::Order { .. } | Cold::Page(_) | Cold::Unavailable) | None => None,
+    };
+    if let Some((order, record)) = stored {
+        if answers(record.status().is_end(), record.updated_at()) {
+            let is_same = record.body_bytes() == body.as_bytes();
+            return if is_same { Placing::ReplayCold(order, record) } else { Placing::Refused(Refusal::KeyReused) };
+        }
+    } else if let Some(number) = known {
+        let order = orders.get(number).expect("an index names orders that are in memory");
+        if answers(order.stage.is_end(), order.updated_at) {
+            return if order.body == body { Placing::Replay(number) } else { Placing::Refused(Refusal::KeyReused) };
+        }
     }
-    if orders.open_count() >= OPEN_ORDERS_MAX as u64 {
+    if is_unknown {
+        return Placing::Refused(Refusal::ShardUnavailable);
+    }
+    if sheds || orders.open_count() >= OPEN_ORDERS_MAX as u64 || orders.count() >= HOT_ORDERS_MAX as u64 {
         return Placing::Refused(Refusal::Overloaded);
     }
-    let deadline = now.after_micros(hold_ttl_micros);
+    let deadline = now.after_micros(config.hold_ttl_micros);
     Placing::New(Event::OrderCreated { order: orders.next_id(), body, deadline })
 }
 

@@ -10,7 +10,7 @@ use crate::reply::{OrderView, Status};
 use crate::saga::{Answer, Stage, Trigger, answer};
 
 /// A price or a total that is not known yet.
-const UNKNOWN: u64 = u64::MAX;
+pub(super) const UNKNOWN: u64 = u64::MAX;
 
 /// Stock shards of an order, each by the bit of its first line.
 pub(crate) type Participants = u64;
@@ -22,17 +22,19 @@ pub(crate) struct Order {
     pub(crate) created_at: Time,
     pub(crate) updated_at: Time,
     pub(crate) deadline: Time,
-    /// The number of the order before this one whose customer has the same hash, plus 1; 0 for the first.
-    pub(crate) previous: u64,
-    total: u64,
+    /// Low halves of the numbers of the orders before and after this one whose customers have the same hash; its own where
+    /// there is none.
+    pub(super) previous: u32,
+    pub(super) next: u32,
+    pub(super) total: u64,
     /// One a line.
-    prices: Prices,
+    pub(super) prices: Prices,
     /// All stock shards of the order.
-    participants: Participants,
+    pub(super) participants: Participants,
     /// Those whose answer is awaited.
     pub(crate) awaiting: Participants,
     /// Those that refused.
-    refused: Participants,
+    pub(super) refused: Participants,
     pub(crate) version: u32,
     pub(crate) currency: Option<Currency>,
     pub(crate) stage: Stage,
@@ -56,12 +58,14 @@ pub(crate) struct Order {
     pub(crate) notify: bool,
     /// How often the call under way has been tried again. Not state.
     pub(crate) tries: u8,
+    /// Whether the cut under way, or the one whose orders have not left yet, gave the archive the order as it still is. Not state.
+    pub(crate) archiving: bool,
 }
 
 const _: () = assert!(size_of::<Order>() <= 128, "an order is two cache lines");
 
 impl Order {
-    pub(crate) fn new(body: OrderBody, now: Time, deadline: Time, previous: u64) -> Order {
+    pub(crate) fn new(body: OrderBody, now: Time, deadline: Time) -> Order {
         let prices = Prices::from_elem(UNKNOWN, body.line_count());
         let participants = participants_of(&body);
         Order {
@@ -69,7 +73,8 @@ impl Order {
             created_at: now,
             updated_at: now,
             deadline,
-            previous,
+            previous: 0,
+            next: 0,
             total: UNKNOWN,
             prices,
             participants,
@@ -89,6 +94,7 @@ impl Order {
             refunded: 0,
             notify: false,
             tries: 0,
+            archiving: false,
         }
     }
 
@@ -116,6 +122,24 @@ impl Order {
     /// Whether all money that was taken is back.
     pub(crate) fn money_is_back(&self) -> bool {
         self.money_kept() == 0 && self.refunding == self.refunded
+    }
+
+    /// Whether the saga has ended and nothing is owed: only money that was believed lost can still happen to the order.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        let kept = u32::from(self.stage == Stage::Completed);
+        self.stage.is_end()
+            && !self.notify
+            && self.settled
+            && self.awaiting == 0
+            && self.refunding == self.refunded
+            && self.money_kept().count_ones() == kept
+    }
+
+    /// Units that the order bought, if it is complete.
+    pub(crate) fn units_completed(&self) -> u64 {
+        let is_complete = self.stage == Stage::Completed;
+        if is_complete { self.body.raw_lines().map(|line| u64::from(line.quantity)).sum() } else { 0 }
     }
 
     /// What the table says to an event that the outside or another shard may cause.
@@ -236,6 +260,7 @@ impl Order {
                 Trigger::NotificationSent
             }
             Event::OrderCreated { .. }
+            | Event::OrderRecalled { .. }
             | Event::ProductPut { .. }
             | Event::StockAdjusted { .. }
             | Event::AdjustmentRefused { .. }
@@ -328,7 +353,15 @@ impl Order {
         }
     }
 
-    pub(crate) fn digest(&self, digest: &mut Digest) {
+    /// The order's own digest: over what it is, not over where it is kept.
+    pub(crate) fn digest_of(&self, id: OrderId) -> u64 {
+        let mut digest = Digest::new();
+        digest.word(id.bits());
+        self.digest(&mut digest);
+        digest.finish()
+    }
+
+    fn digest(&self, digest: &mut Digest) {
         digest.bytes(self.body.as_bytes());
         for word in [
             self.created_at.0,
@@ -337,7 +370,6 @@ impl Order {
             self.total,
             self.awaiting,
             self.refused,
-            self.previous,
             u64::from(self.version),
         ] {
             digest.word(word);
@@ -361,7 +393,7 @@ impl Order {
     }
 }
 
-fn participants_of(body: &OrderBody) -> Participants {
+pub(super) fn participants_of(body: &OrderBody) -> Participants {
     let mut shards = [ShardId(0); LINES_MAX];
     let mut participants = 0;
     for (index, line) in body.raw_lines().enumerate() {

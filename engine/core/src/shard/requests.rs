@@ -3,23 +3,41 @@
 use alloc::boxed::Box;
 
 use super::{Output, Shard};
+use crate::cold::{Cold, ColdPage};
 use crate::effect::Effect;
 use crate::event::{Adjustment, Event, Product};
 use crate::ids::{OrderId, ReplyTo, Time};
 use crate::input::{Reader, Request};
 use crate::inventory::{self, Adjusting};
-use crate::order::{self, Placing};
+use crate::order::{self, Order, Placing};
+use crate::record::OrderRecord;
 use crate::reply::{Refusal, Reply};
 
 impl Shard {
-    pub(super) fn handle_request(&mut self, now: Time, to: ReplyTo, request: Request, out: &mut Output) {
+    pub(super) fn handle_request(
+        &mut self,
+        now: Time,
+        to: ReplyTo,
+        request: Request,
+        cold: Option<Cold>,
+        out: &mut Output,
+    ) {
         let reply = match request {
+            Request::GetOrder { order, .. } | Request::CancelOrder { order, .. } if self.is_unknown(order, &cold) => {
+                Reply::Refused(Refusal::ShardUnavailable)
+            }
             Request::PlaceOrder { .. } => unreachable!("taken by `handle`"),
             Request::CancelOrder { order, reader, version_expected } => {
-                self.cancel(now, order, &reader, version_expected, out)
+                self.cancel(now, order, &reader, version_expected, cold, out)
             }
-            Request::GetOrder { order, reader, wait } => return self.read(to, order, &reader, wait, out),
-            Request::ListOrders(query) => Reply::Orders(Box::new(self.orders.page(self.config.shard, &query))),
+            Request::GetOrder { order, reader, wait } => return self.read(to, order, &reader, wait, cold, out),
+            Request::ListOrders(query) => match cold {
+                Some(Cold::Unavailable) => Reply::Refused(Refusal::ShardUnavailable),
+                Some(Cold::Page(page)) => Reply::Orders(Box::new(self.orders.page(&query, page))),
+                Some(Cold::Order { .. }) | None => {
+                    Reply::Orders(Box::new(self.orders.page(&query, ColdPage::default())))
+                }
+            },
             Request::PutProduct(product) => self.put_product(now, &product, None, out),
             Request::LoadProduct { product, stock } => self.put_product(now, &product, Some(stock), out),
             Request::GetProduct { sku } => match self.stock.find(&sku) {
@@ -44,6 +62,7 @@ impl Shard {
                 (id.number(), false)
             }
             Placing::Replay(number) => (number, true),
+            Placing::ReplayCold(id, record) => return replay_cold(to, id, &record, wait, out),
             Placing::Refused(refusal) => {
                 return out.effects.push(Effect::Reply { to, reply: Reply::Refused(refusal) });
             }
@@ -57,8 +76,22 @@ impl Shard {
         }
     }
 
-    fn read(&mut self, to: ReplyTo, id: OrderId, reader: &Reader, wait: bool, out: &mut Output) {
-        let known = self.orders.get(id.number()).filter(|order| order::may_see(order, reader));
+    /// The order that the archive had, for when it is not in memory.
+    pub(super) fn stored(&self, id: OrderId, cold: Option<Cold>) -> Option<Order> {
+        match cold? {
+            Cold::Order { order, record } if order == id && !self.holds(id) => Some(record.order()),
+            Cold::Order { .. } | Cold::Page(_) | Cold::Unavailable => None,
+        }
+    }
+
+    /// Whether nobody can say if there is such an order.
+    pub(super) fn is_unknown(&self, id: OrderId, cold: &Option<Cold>) -> bool {
+        matches!(cold, Some(Cold::Unavailable)) && !self.holds(id)
+    }
+
+    fn read(&mut self, to: ReplyTo, id: OrderId, reader: &Reader, wait: bool, cold: Option<Cold>, out: &mut Output) {
+        let stored = self.stored(id, cold);
+        let known = self.orders.get(id.number()).or(stored.as_ref()).filter(|order| order::may_see(order, reader));
         let reply = known.map_or(Reply::Refused(Refusal::NotFound), |order| Reply::Order(Box::new(order.view(id))));
         let waits = wait && known.is_some_and(|order| !order.stage.is_end());
         out.effects.push(Effect::Reply { to, reply });
@@ -85,13 +118,16 @@ impl Shard {
         id: OrderId,
         reader: &Reader,
         version_expected: Option<u32>,
+        cold: Option<Cold>,
         out: &mut Output,
     ) -> Reply {
-        let known = self.orders.get(id.number());
+        let stored = self.stored(id, cold);
+        let known = self.orders.get(id.number()).or(stored.as_ref());
         match order::decide_cancel(id, known, reader, version_expected, &mut self.reached) {
             Ok(event) => {
                 event.into_iter().for_each(|event| self.emit(now, id, event, out));
-                let order = self.orders.get(id.number()).expect("an order that can be cancelled exists");
+                // An order that has left the memory has ended: no event happened to it.
+                let order = self.orders.get(id.number()).or(stored.as_ref()).expect("it was found just now");
                 Reply::Order(Box::new(order.view(id)))
             }
             Err(refusal) => Reply::Refused(refusal),
@@ -125,5 +161,15 @@ impl Shard {
             Some(units) => Reply::Adjusted { inventory: Box::new(units.view(adjustment.sku.clone())), replayed },
             None => Reply::Refused(Refusal::InsufficientStock { replayed }),
         }
+    }
+}
+
+/// The answer of an order that has left the memory, and so has ended.
+fn replay_cold(to: ReplyTo, id: OrderId, record: &OrderRecord, wait: bool, out: &mut Output) {
+    let view = record.view(id);
+    let placed = Reply::Placed { order: id, created_at: view.created_at, body: view.body.clone(), replayed: true };
+    out.effects.push(Effect::Reply { to, reply: placed });
+    if wait {
+        out.effects.push(Effect::Reply { to, reply: Reply::Ended { order: Box::new(view), replayed: true } });
     }
 }

@@ -5,10 +5,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use orderlane_core::{
-    Adjustment, Call, Config, Currency, DraftLine, Effect, Event, Input, InventoryView, OrderBody, OrderDraft, OrderId,
-    OrderView, Outcome, Output, Outside, Product, Reader, Refusal, Reply, ReplyTo, Request, Shard, ShardId, Status,
-    Time,
+    Adjustment, Call, Config, Currency, DraftLine, Effect, Event, Input, InventoryView, ListQuery, OrderBody,
+    OrderDraft, OrderId, OrderView, Outcome, Output, Outside, Product, Reader, Refusal, Reply, ReplyTo, Request, Shard,
+    ShardId, Status, Time,
 };
+
+use crate::cuts::Follow;
 
 pub const SHARDS: u16 = 4;
 pub const HOLD_TTL: u64 = 60_000_000;
@@ -27,6 +29,8 @@ pub struct World {
     pub charges: BTreeMap<(OrderId, u8), u64>,
     pub refunds: BTreeMap<(OrderId, u8), u64>,
     next_request: u32,
+    /// Who sees the same inputs and must give the same outputs.
+    pub twins: Option<Vec<Box<dyn Follow>>>,
 }
 
 pub fn config(shard: u16) -> Config {
@@ -37,6 +41,7 @@ pub fn config(shard: u16) -> Config {
         hold_ttl_micros: HOLD_TTL,
         retry_first_micros: 200_000,
         retry_max_micros: 5_000_000,
+        key_retention_micros: 86_400_000_000,
     }
 }
 
@@ -95,6 +100,7 @@ impl Default for World {
             charges: BTreeMap::new(),
             refunds: BTreeMap::new(),
             next_request: 0,
+            twins: None,
         }
     }
 }
@@ -220,8 +226,13 @@ impl World {
     pub fn turn(&mut self, target: ShardId, input: Input) {
         let mut out = Output::default();
         let shard = &mut self.shards[target.index()];
-        shard.handle(self.now, input, &mut out);
+        shard.handle(self.now, input.clone(), &mut out);
         shard.end_turn(self.now, &mut out);
+        let digest = self.shards[target.index()].digest();
+        if let Some(twin) = self.twin(target) {
+            twin.1.input(twin.0, &input, &out);
+            assert_eq!(twin.1.digest(), digest);
+        }
         self.commit(target, out);
     }
 
@@ -261,6 +272,9 @@ impl World {
                 let mut out = Output::default();
                 self.shards[index].handle_timeout(self.now, &mut out);
                 self.shards[index].end_turn(self.now, &mut out);
+                if let Some((now, twin)) = self.twin(ShardId(index as u16)) {
+                    twin.timeout(now, &out);
+                }
                 self.commit(ShardId(index as u16), out);
             }
         }
@@ -333,6 +347,43 @@ impl World {
             self.shards[index].resume(self.now, &mut out);
             self.commit(ShardId(index as u16), out);
         }
+    }
+
+    fn twin(&mut self, shard: ShardId) -> Option<(Time, &mut dyn Follow)> {
+        Some((self.now, &mut **self.twins.as_mut()?.get_mut(shard.index())?))
+    }
+
+    pub fn step_twin(&mut self, shard: u16, pick: u16) {
+        let digest = self.shards[usize::from(shard)].digest();
+        let (_, twin) = self.twin(ShardId(shard)).expect("there are twins");
+        twin.step(pick);
+        assert_eq!(twin.digest(), digest);
+    }
+
+    /// Everything but the twins' checkpoints and logs is lost, for both.
+    pub fn crash_twins(&mut self) {
+        self.crash();
+        let now = self.now;
+        self.twins.iter_mut().flatten().for_each(|twin| twin.crash(now));
+    }
+
+    /// Reads all pages of a list, of the shard and of its twin: the same orders.
+    pub fn follow_pages(&mut self, shard: ShardId, query: ListQuery) {
+        let whole = ListQuery { limit: 200, ..query.clone() };
+        let request = self.request_now(shard, Request::ListOrders(Box::new(whole)));
+        let Reply::Orders(expected) = self.first_reply(request).clone() else { panic!("not a page") };
+        let (now, twin) = self.twin(shard).expect("there are twins");
+        let (mut orders, mut before) = (Vec::new(), None);
+        loop {
+            let page = twin.list(now, ListQuery { before, ..query.clone() });
+            orders.extend(page.orders);
+            assert!(page.reached.is_none_or(|at| before.is_none_or(|before| at < before)), "each page goes on");
+            before = page.reached;
+            if before.is_none() {
+                break;
+            }
+        }
+        assert_eq!(orders, expected.orders);
     }
 
     /// What must hold when nothing is under way any more.
