@@ -24,6 +24,10 @@ pub trait Commit: 'static {
     /// Called when the loop falls asleep with no commit in flight, also several times in a row: the moment to mark the head of a
     /// journal. Must not wait.
     fn idle(&mut self) {}
+
+    /// The events of these shards up to these sequences are needed no longer, by no start: checkpoints and archive have them. Must
+    /// not wait.
+    fn covered(&mut self, _upto: &[(ShardId, Sequence)]) {}
 }
 
 /// What a commit cost.

@@ -66,6 +66,12 @@ pub trait Disk: Clone + 'static {
     /// `fdatasync`: all completed writes of the file are durable.
     fn sync(&self, file: &Self::File) -> impl Future<Output = io::Result<()>> + 'static;
 
+    /// A file that is there, to be written over.
+    fn open(&self, name: &str) -> impl Future<Output = io::Result<Self::File>> + 'static;
+
+    /// Removes a file: durable after [`Disk::sync_directory`].
+    fn remove(&self, name: &str) -> impl Future<Output = io::Result<()>> + 'static;
+
     /// Renames within the directory.
     fn rename(&self, from: &str, to: &str) -> impl Future<Output = io::Result<()>> + 'static;
 

@@ -5,8 +5,10 @@
 //! sockets, spawn), [`Commit`] (how events become durable) and [`Prefetch`] (the batched read before a batch is handled).
 #![forbid(unsafe_code)]
 
+mod archive_metrics;
 mod ceiling;
 mod commit;
+mod directory;
 mod driver;
 mod gate;
 pub mod limits;
@@ -19,15 +21,17 @@ mod run;
 mod shutdown;
 mod turn;
 
+pub use archive_metrics::ArchiveMetrics;
 pub use ceiling::run_ceiling;
 pub use commit::{Commit, CommitError, Receipt};
+pub use directory::Directory;
 pub use driver::{Disk, Driver, Stream, StreamCloser, StreamReader, StreamWriter, Wake};
 pub use limits::Limits;
 pub use mesh::{MeshEnd, Packet, mesh};
 pub use metrics::LaneMetrics;
 pub use outside::{Outside, report};
 pub use port::{Clients, Port};
-pub use prefetch::{AllInMemory, Prefetch};
+pub use prefetch::{AllInMemory, Commits, Prefetch, Tended};
 pub use run::{Lane, run};
 pub use shutdown::Shutdown;
 pub use turn::Turn;

@@ -140,6 +140,10 @@ pub struct LaneMetrics {
     pub active: Cell,
     /// The longest time a turn took, microseconds.
     pub stall_micros: TimeHistogram,
+    /// One round's share of a cut, or of the eviction after it, microseconds: so long the lane did nothing else.
+    pub cut_micros: TimeHistogram,
+    /// Orders in memory, open and ended, when the last such round ended.
+    pub orders_in_memory: Cell,
     /// Orders accepted.
     pub orders_created: Cell,
     /// Orders that ended, by [`orderlane_core::Status`].

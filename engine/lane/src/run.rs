@@ -6,14 +6,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use orderlane_core::{Effect, Input, Time};
+use orderlane_core::{Effect, Input, Shard, Time};
 
 use crate::commit::{Commit, CommitError, Receipt};
 use crate::driver::Driver;
 use crate::mesh::Packet;
 use crate::outside::Outside;
 use crate::port::{Clients, Port};
-use crate::prefetch::Prefetch;
+use crate::prefetch::{Commits, Prefetch};
 use crate::shutdown::Shutdown;
 use crate::turn::{Held, Turn};
 
@@ -53,7 +53,13 @@ where
     assert_eq!(lane.turn.limits(), lane.port.limits(), "a lane has one set of bounds");
     let rounds_max = lane.port.limits().rounds_max;
     lane.turn.resume(lane.driver.now(), &metrics);
-    let mut waits = Waits { commit: None, prefetch: None, woken: Box::pin(lane.driver.woken()), sleep: None };
+    let mut waits = Waits {
+        commit: None,
+        prefetch: None,
+        woken: Box::pin(lane.driver.woken()),
+        sleep: None,
+        commits: Commits::default(),
+    };
     std::future::poll_fn(|cx| {
         lane.wakes_up(&mut waits, cx);
         for _ in 0..rounds_max {
@@ -63,6 +69,7 @@ where
                 metrics.stall_micros.record(lane.driver.now().micros_since(now));
                 progress = true;
             }
+            progress |= lane.tend(&waits, now);
             progress |= lane.start_commit(&mut waits, now);
             lane.clients.flush();
             lane.port.flush_mesh();
@@ -91,6 +98,8 @@ struct Waits<F> {
     prefetch: Option<Pending<F>>,
     woken: Pending<()>,
     sleep: Option<(Time, Pending<()>)>,
+    /// `decided` here is the last one that was started.
+    commits: Commits,
 }
 
 impl<D, C, P, O, K> Lane<D, C, P, O, K>
@@ -129,6 +138,8 @@ where
         metrics.commit_micros.record(now.micros_since(*started));
         receipt.sync_micros.into_iter().for_each(|micros| metrics.sync_micros.record(micros));
         waits.commit = None;
+        waits.commits.durable += 1;
+        waits.commits.bytes += receipt.buffer.len() as u64;
         self.turn.commit.finish(receipt);
         let released = self.turn.gate.release_sealed();
         self.release(now, released);
@@ -151,16 +162,36 @@ where
         let Some(read) = &mut waits.prefetch else { return true };
         let Poll::Ready(found) = read.as_mut().poll(cx) else { return false };
         waits.prefetch = None;
-        self.prefetch.finish(found, self.turn.shards_mut());
+        let cold = self.prefetch.finish(found);
+        self.turn.bring(cold);
         true
+    }
+
+    /// Lets the prefetch keep house. True when it has more to do at once.
+    fn tend(&mut self, waits: &Waits<P::Found>, now: Time) -> bool {
+        let open = u64::from(self.turn.commit.open_bytes() > 0);
+        let commits =
+            Commits { decided: waits.commits.decided + open, in_flight: waits.commit.is_some(), ..waits.commits };
+        let before = self.driver.now();
+        let tended = self.prefetch.tend(now, self.turn.shards_mut(), commits);
+        if tended.worked {
+            let metrics = self.port.metrics();
+            metrics.cut_micros.record(self.driver.now().micros_since(before));
+            metrics.orders_in_memory.set(self.turn.shards().iter().map(Shard::orders_in_memory).sum());
+        }
+        if !tended.covered.is_empty() {
+            self.turn.commit.covered(&tended.covered);
+        }
+        tended.more
     }
 
     /// Sends the open batch on its way when none is; without events its effects are free at once.
     fn start_commit(&mut self, waits: &mut Waits<P::Found>, now: Time) -> bool {
-        if waits.commit.is_some() {
+        if waits.commit.is_some() || self.prefetch.holds_commits() {
             return false;
         }
         if let Some(commit) = self.turn.commit.start() {
+            waits.commits.decided += 1;
             self.turn.gate.seal();
             let orders = self.turn.take_orders_open();
             if orders > 0 {
@@ -208,7 +239,8 @@ where
             self.port.awake();
             return false;
         }
-        if waits.commit.is_none() {
+        // While commits are held the journal stays as it is, markers too.
+        if waits.commit.is_none() && !self.prefetch.holds_commits() {
             self.turn.commit.idle();
         }
         let next = [self.turn.poll_timeout(), self.outside.poll_timeout()].into_iter().flatten().min();

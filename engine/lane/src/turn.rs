@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use orderlane_core::{Effect, Event, Input, OrderId, Output, Shard, ShardId, Status, Time};
+use orderlane_core::{Cold, Effect, Event, Input, OrderId, Output, Shard, ShardId, Status, Time};
 
 use crate::commit::Commit;
 use crate::gate::Gate;
@@ -24,6 +24,8 @@ pub struct Turn<C> {
     outputs: Vec<Output>,
     touched: Vec<usize>,
     staged: VecDeque<(ShardId, Input)>,
+    /// What the prefetch brought for the staged inputs, by their places.
+    cold: VecDeque<(usize, Cold)>,
     pub(crate) commit: C,
     pub(crate) gate: Gate,
     orders_open: u64,
@@ -45,6 +47,7 @@ impl<C: Commit> Turn<C> {
             outputs,
             touched: Vec::new(),
             staged: VecDeque::new(),
+            cold: VecDeque::new(),
             commit,
             gate: Gate::default(),
             orders_open: 0,
@@ -82,6 +85,11 @@ impl<C: Commit> Turn<C> {
         &self.staged
     }
 
+    /// What the prefetch brought for the staged inputs, by their places, ascending.
+    pub(crate) fn bring(&mut self, cold: Vec<(usize, Cold)>) {
+        self.cold.extend(cold);
+    }
+
     /// The shards of the lane, for a prefetch.
     pub fn shards_mut(&mut self) -> &mut [Shard] {
         &mut self.shards
@@ -96,11 +104,14 @@ impl<C: Commit> Turn<C> {
     /// Handles all that is staged and, while the open batch has room, all that is due. True when there was anything.
     pub fn step(&mut self, now: Time, metrics: &LaneMetrics) -> bool {
         let inputs = self.staged.len();
-        while let Some((shard, input)) = self.staged.pop_front() {
+        for place in 0..inputs {
+            let (shard, input) = self.staged.pop_front().expect("as many as were counted");
             let slot = self.slots[shard.index()].expect("inputs are sent to the lane that owns their shard");
             self.touch(slot);
-            self.shards[slot].handle(now, input, &mut self.outputs[slot]);
+            let cold = self.cold.pop_front_if(|(of, _)| *of == place).map(|(_, cold)| cold);
+            self.shards[slot].handle_with(now, input, cold, &mut self.outputs[slot]);
         }
+        assert!(self.cold.is_empty(), "what was found was found for a staged input");
         for slot in 0..self.shards.len() {
             if self.has_room() && self.shards[slot].poll_timeout().is_some_and(|at| at <= now) {
                 self.touch(slot);

@@ -75,6 +75,33 @@ impl Disk for MonoioDisk {
         }
     }
 
+    fn open(&self, name: &str) -> impl Future<Output = io::Result<MonoioFile>> + 'static {
+        let (path, helper) = (self.file_path(name), self.helper.clone());
+        async move {
+            Ok(MonoioFile(match helper {
+                None => {
+                    let mut options = ring::OpenOptions::new();
+                    Inner::Ring(Rc::new(options.read(true).write(true).open(path).await?))
+                }
+                Some(helper) => {
+                    let mut options = fs::OpenOptions::new();
+                    options.read(true).write(true);
+                    Inner::Helper(Arc::new(helper.run(move || options.open(path)).await?), helper)
+                }
+            }))
+        }
+    }
+
+    fn remove(&self, name: &str) -> impl Future<Output = io::Result<()>> + 'static {
+        let (path, helper) = (self.file_path(name), self.helper.clone());
+        async move {
+            match helper {
+                None => ring::remove_file(path).await,
+                Some(helper) => helper.run(move || fs::remove_file(path)).await,
+            }
+        }
+    }
+
     fn write_at(
         &self,
         file: &MonoioFile,

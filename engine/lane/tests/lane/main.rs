@@ -3,6 +3,7 @@
 
 mod ends;
 mod gate;
+mod housekeeping;
 mod inputs;
 mod mesh;
 mod schedules;

@@ -15,13 +15,13 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use orderlane_core::{
-    Call, Config, Currency, DraftLine, Event, Input, OrderBody, OrderDraft, OrderId, Outcome, Outside as Asked,
+    Call, Cold, Config, Currency, DraftLine, Event, Input, OrderBody, OrderDraft, OrderId, Outcome, Outside as Asked,
     Product, Reader, Refusal, Reply, ReplyTo, Request, Sequence, Shard, ShardId, Status, Time,
 };
 use orderlane_lane::limits::COMMIT_BYTES_MAX;
 use orderlane_lane::{
-    Clients, Commit, CommitError, Disk, Driver, Lane, LaneMetrics, Limits, MeshEnd, Outside, Port, Prefetch, Receipt,
-    Shutdown, Stream, StreamCloser, StreamReader, StreamWriter, Turn, Wake, mesh, report, run,
+    Clients, Commit, CommitError, Commits, Disk, Driver, Lane, LaneMetrics, Limits, MeshEnd, Outside, Port, Prefetch,
+    Receipt, Shutdown, Stream, StreamCloser, StreamReader, StreamWriter, Tended, Turn, Wake, mesh, report, run,
 };
 
 pub const SHARDS: u16 = 2;
@@ -353,6 +353,7 @@ pub fn config(shard: u16) -> Config {
         hold_ttl_micros: HOLD_TTL,
         retry_first_micros: RETRY_FIRST,
         retry_max_micros: 5_000_000,
+        key_retention_micros: 86_400_000_000,
     }
 }
 

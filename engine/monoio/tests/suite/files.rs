@@ -20,6 +20,15 @@ pub(crate) fn files_are_created_once<S: Subject>() {
         assert_eq!(mode & 0o777, 0o600, "only the owner reads the journal");
         let error = disk.rename("missing", "other").await.expect_err("what is missing cannot be renamed");
         assert_eq!(error.kind(), ErrorKind::NotFound);
+        let error = disk.open("missing").await.err().expect("what is missing cannot be opened");
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        let again = disk.open("journal").await.expect("what is there can be opened");
+        disk.write_at(&again, 0, b"over".to_vec()).await.0.expect("and written");
+        assert_eq!(fs::read(lane.directory.join("journal")).expect("it is there"), b"over");
+        disk.remove("journal").await.expect("what is there can be removed");
+        assert!(!lane.directory.join("journal").exists());
+        let error = disk.remove("journal").await.expect_err("only once");
+        assert_eq!(error.kind(), ErrorKind::NotFound);
     });
 }
 

@@ -113,6 +113,14 @@ impl Disk for Nothing {
         ready(unused())
     }
 
+    fn open(&self, _name: &str) -> impl Future<Output = io::Result<()>> + 'static {
+        ready(unused())
+    }
+
+    fn remove(&self, _name: &str) -> impl Future<Output = io::Result<()>> + 'static {
+        ready(unused())
+    }
+
     fn rename(&self, _from: &str, _to: &str) -> impl Future<Output = io::Result<()>> + 'static {
         ready(unused())
     }

@@ -19,6 +19,8 @@ pub struct CommitState {
     pub starts: usize,
     pub finished: usize,
     pub idles: usize,
+    /// What was said to be needed no longer.
+    pub covered: Vec<(ShardId, Sequence)>,
     /// Commits complete when they are looked at first.
     pub at_once: bool,
     pub on_idle: Option<Hook>,
@@ -93,11 +95,15 @@ impl Commit for TestCommit {
     fn idle(&mut self) {
         let hook = {
             let mut state = self.state.borrow_mut();
-            assert!(state.in_flight.is_none() && state.open.is_empty(), "idle: nothing in flight, nothing open");
+            assert!(state.in_flight.is_none() && state.open.is_empty(), "idle: nothing open, nothing in flight");
             state.idles += 1;
             state.on_idle.take()
         };
         hook.into_iter().for_each(|hook| hook());
+    }
+
+    fn covered(&mut self, upto: &[(ShardId, Sequence)]) {
+        self.state.borrow_mut().covered.extend(upto);
     }
 }
 
@@ -115,6 +121,15 @@ pub struct PrefetchState {
     pub reads: usize,
     pub finished: usize,
     pub is_pending: bool,
+    /// What the next read finds.
+    pub finds: Vec<(usize, Cold)>,
+    /// What the prefetch was told of the commits, without repetitions.
+    pub commits: Vec<Commits>,
+    /// What the next housekeeping says.
+    pub covers: Vec<(ShardId, Sequence)>,
+    /// How many times in a row the housekeeping has more to do.
+    pub more: usize,
+    pub holds: bool,
     pub(super) waker: Option<Waker>,
 }
 
@@ -154,10 +169,26 @@ impl Prefetch for TestPrefetch {
         }))
     }
 
-    fn finish(&mut self, found: usize, _shards: &mut [Shard]) {
+    fn finish(&mut self, found: usize) -> Vec<(usize, Cold)> {
         let state = &mut *self.0.borrow_mut();
         assert_eq!(found, state.reads);
         state.finished += 1;
+        std::mem::take(&mut state.finds)
+    }
+
+    fn tend(&mut self, _now: Time, shards: &mut [Shard], commits: Commits) -> Tended {
+        assert!(!shards.is_empty());
+        let state = &mut *self.0.borrow_mut();
+        if state.commits.last() != Some(&commits) {
+            state.commits.push(commits);
+        }
+        let more = state.more > 0;
+        state.more = state.more.saturating_sub(1);
+        Tended { more, worked: true, covered: std::mem::take(&mut state.covers) }
+    }
+
+    fn holds_commits(&self) -> bool {
+        self.0.borrow().holds
     }
 }
 
