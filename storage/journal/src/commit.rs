@@ -52,6 +52,12 @@ impl<D: Driver> JournalCommit<D> {
         Ok(JournalCommit { writer, open: emptied(Vec::new()), spare: emptied(Vec::new()), end })
     }
 
+    /// What went wrong with segments that are not needed any more: they stay, and fail nothing.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        self.writer.warning.borrow().as_ref().map(|error| format!("{} failed: {}", error.action, error.source))
+    }
+
     /// Gives a frame its place behind the last one and seals it.
     fn place(&mut self, mut bytes: Vec<u8>) -> Result<Placed, CommitError> {
         let options = &self.writer.options;
@@ -66,6 +72,7 @@ impl<D: Driver> JournalCommit<D> {
             self.end.offset = options.frames_offset(self.end.segment);
         }
         let End { number, previous, segment, offset, .. } = self.end;
+        self.writer.spent.borrow_mut().placed_in(segment);
         let seed = options.identity.seed(options.segment_name(segment));
         let link = Link { number, previous, offset };
         self.end.previous = seal(&mut bytes, seed, link);
@@ -79,6 +86,7 @@ impl<D: Driver> Commit for JournalCommit<D> {
     fn append(&mut self, shard: ShardId, first: Sequence, time: Time, events: &[Event]) {
         if !events.is_empty() {
             put_record(&mut self.open, shard, first, time, events);
+            self.writer.spent.borrow_mut().appended(shard, first + events.len() as u64 - 1);
         }
     }
 
@@ -96,6 +104,7 @@ impl<D: Driver> Commit for JournalCommit<D> {
             Some(error) => Err(error),
             None => self.place(bytes),
         };
+        self.writer.spent.borrow_mut().batch_placed();
         let writer = Rc::clone(&self.writer);
         Some(async move { writer.commit(placed?).await })
     }
@@ -115,6 +124,11 @@ impl<D: Driver> Commit for JournalCommit<D> {
             self.end.marked = true;
             self.writer.mark(marker);
         }
+    }
+
+    /// Segments whose events are all covered go: recycled or removed, as a task of its own.
+    fn covered(&mut self, upto: &[(ShardId, Sequence)]) {
+        self.writer.covered(upto);
     }
 }
 

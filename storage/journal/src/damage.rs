@@ -147,7 +147,11 @@ impl fmt::Display for DamageKind {
             DamageKind::UnknownShard(shard) => write!(f, "events of shard {shard}, which does not exist here"),
             DamageKind::Gap { shard, expected, found, last } => {
                 write!(f, "shard {shard} continues with sequence {found}, but sequence {expected} is next")?;
-                last.map_or(Ok(()), |last| write!(f, " after {last}"))
+                match last {
+                    Some(last) => write!(f, " after {last}"),
+                    None if *expected > 1 => write!(f, " after the checkpoint"),
+                    None => Ok(()),
+                }
             }
             DamageKind::BehindCheckpoint { shard, wanted, reached } => {
                 write!(f, "shard {shard} ends before sequence {reached}, the checkpoint goes on at {wanted}")

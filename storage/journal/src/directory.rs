@@ -1,42 +1,12 @@
 //! The files of a data directory while no lane runs on it: what a start, and a command on a stopped data directory, need.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Advice, fadvise};
 
-/// The files of a data directory while no lane runs on it. Every call blocks.
-pub trait Directory {
-    /// Where it is, for messages.
-    fn path(&self) -> &Path;
-
-    /// The names of its files, in any order. A name that is not UTF-8 is none of ours and is left out.
-    ///
-    /// # Errors
-    /// What the system said; so it is below.
-    fn names(&self) -> io::Result<Vec<String>>;
-
-    /// Bytes of a file.
-    fn length(&self, name: &str) -> io::Result<u64>;
-
-    /// Appends the bytes of a file from `offset` on, at most `bytes_max`; fewer only at its end.
-    fn read(&self, name: &str, offset: u64, bytes_max: usize, buffer: &mut Vec<u8>) -> io::Result<()>;
-
-    /// What can be read of a file is durable from now on.
-    fn sync(&self, name: &str) -> io::Result<()>;
-
-    /// From now on reads of a synced file give what the disk holds, not what the cache remembers. After a failed sync the cache
-    /// keeps the pages, clean, and every later sync succeeds without writing them (Rebello et al., "Can Applications Recover from
-    /// fsync Failures?", 2020).
-    fn forget_cached(&self, name: &str) -> io::Result<()>;
-
-    /// The names, as they are, are durable from now on.
-    fn sync_names(&self) -> io::Result<()>;
-
-    /// Removes a file.
-    fn remove(&self, name: &str) -> io::Result<()>;
-}
+pub use orderlane_lane::Directory;
 
 /// A directory of the operating system.
 #[derive(Clone, Debug)]
@@ -97,5 +67,17 @@ impl Directory for OsDirectory {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         fs::remove_file(self.path.join(name))
+    }
+
+    fn create(&self, name: &str) -> io::Result<()> {
+        OpenOptions::new().write(true).create_new(true).open(self.path.join(name)).map(drop)
+    }
+
+    fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        OpenOptions::new().append(true).open(self.path.join(name))?.write_all(bytes)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path.join(from), self.path.join(to))
     }
 }

@@ -2,8 +2,8 @@
 //! alone, any other is shard and number.
 
 use orderlane_core::{
-    Adjustment, Currency, Event, HoldLine, HoldLines, OrderBody, OrderId, Prices, Product, Reason, ShardId,
-    StockAnswer, Time,
+    Adjustment, Currency, Event, HoldLine, HoldLines, OrderBody, OrderId, OrderRecord, Prices, Product, Reason,
+    ShardId, StockAnswer, Time,
 };
 
 use crate::wire::{
@@ -39,6 +39,7 @@ mod kind {
     pub(super) const ORDER_EXPIRED: u8 = 19;
     pub(super) const ORDER_CANCELLED: u8 = 20;
     pub(super) const NOTIFICATION_SENT: u8 = 21;
+    pub(super) const ORDER_RECALLED: u8 = 22;
     pub(super) const PRODUCT_PUT: u8 = 32;
     pub(super) const STOCK_ADJUSTED: u8 = 33;
     pub(super) const ADJUSTMENT_REFUSED: u8 = 34;
@@ -86,6 +87,7 @@ pub fn encode(event: &Event, shard: ShardId, out: &mut Vec<u8>) {
         Event::OrderExpired { order } => put.order(kind::ORDER_EXPIRED, *order),
         Event::OrderCancelled { order } => put.order(kind::ORDER_CANCELLED, *order),
         Event::NotificationSent { order } => put.order(kind::NOTIFICATION_SENT, *order),
+        Event::OrderRecalled { order, record } => put.order(kind::ORDER_RECALLED, *order).bytes(record.as_bytes()),
         Event::ProductPut { product } => put.byte(kind::PRODUCT_PUT).product(product),
         Event::StockAdjusted { adjustment } => put.byte(kind::STOCK_ADJUSTED).adjustment(adjustment),
         Event::AdjustmentRefused { adjustment } => put.byte(kind::ADJUSTMENT_REFUSED).adjustment(adjustment),
@@ -141,6 +143,7 @@ pub fn decode(shard: ShardId, from: &mut &[u8]) -> Result<Event, Malformed> {
         kind::ORDER_EXPIRED => Event::OrderExpired { order: take.order()? },
         kind::ORDER_CANCELLED => Event::OrderCancelled { order: take.order()? },
         kind::NOTIFICATION_SENT => Event::NotificationSent { order: take.order()? },
+        kind::ORDER_RECALLED => Event::OrderRecalled { order: take.order()?, record: take.record()? },
         kind::PRODUCT_PUT => Event::ProductPut { product: take.product()? },
         kind::STOCK_ADJUSTED => Event::StockAdjusted { adjustment: take.adjustment()? },
         kind::ADJUSTMENT_REFUSED => Event::AdjustmentRefused { adjustment: take.adjustment()? },
@@ -304,6 +307,10 @@ impl Decoder<'_, '_> {
 
     fn body(&mut self) -> Result<OrderBody, Malformed> {
         OrderBody::from_bytes(take_bytes(self.from)?).ok_or(Malformed("the body of an order"))
+    }
+
+    fn record(&mut self) -> Result<OrderRecord, Malformed> {
+        OrderRecord::from_bytes(take_bytes(self.from)?).ok_or(Malformed("the record of an order"))
     }
 
     fn currency(&mut self) -> Result<Currency, Malformed> {

@@ -89,6 +89,13 @@ fn put_event<W: Write>(line: &mut Object<'_, W>, event: &Event) {
         Event::OrderExpired { order } => line.order("OrderExpired", *order),
         Event::OrderCancelled { order } => line.order("OrderCancelled", *order),
         Event::NotificationSent { order } => line.order("NotificationSent", *order),
+        Event::OrderRecalled { order, record } => line
+            .order("OrderRecalled", *order)
+            .text("customer", record.customer())
+            .text("status", record.status().name())
+            .time("createdAt", record.created_at())
+            .time("updatedAt", record.updated_at())
+            .number("recordBytes", record.as_bytes().len() as u64),
         Event::ProductPut { product } => line.event("ProductPut").product(product),
         Event::StockAdjusted { adjustment } => line.event("StockAdjusted").adjustment(adjustment),
         Event::AdjustmentRefused { adjustment } => line.event("AdjustmentRefused").adjustment(adjustment),

@@ -28,6 +28,15 @@ pub enum FilesError {
     },
     /// A file whose name ends in `.seg` and that is no segment's.
     UnknownName(PathBuf),
+    /// There is a checkpoint and no journal at all, not even the segments that the last run was using.
+    NoJournal {
+        /// The directory.
+        path: PathBuf,
+        /// A shard.
+        shard: ShardId,
+        /// Where its checkpoint goes on.
+        wanted: Sequence,
+    },
     /// The content.
     Damage(Damage),
 }
@@ -39,6 +48,12 @@ impl fmt::Display for FilesError {
             FilesError::UnknownName(path) => {
                 write!(f, "{} is not the name of a journal segment; move the file away", path.display())
             }
+            FilesError::NoJournal { path, shard, wanted } => write!(
+                f,
+                "{} has no journal, and the checkpoint of shard {shard} goes on at sequence {wanted}; acknowledged orders would be \
+                 lost, so nothing was changed: restore the segments from a copy of the data directory",
+                path.display()
+            ),
             FilesError::Damage(damage) => damage.fmt(f),
         }
     }
@@ -48,7 +63,7 @@ impl std::error::Error for FilesError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             FilesError::Io { source, .. } => Some(source),
-            FilesError::UnknownName(_) => None,
+            FilesError::UnknownName(_) | FilesError::NoJournal { .. } => None,
             FilesError::Damage(damage) => Some(damage),
         }
     }
@@ -199,7 +214,7 @@ impl<D: Directory> SegmentFiles<D> {
         self.directory.length(&name.to_string()).map_err(io_error("reading", self.path(name)))
     }
 
-    /// Recovers the wanted shards, each from its sequence on; see [`Recovery`]. Several threads may do so at once.
+    /// Recovers the wanted shards, each from its sequence on, which need not be in a segment any more; see [`Recovery`]. Several threads may do so at once.
     ///
     /// # Errors
     /// When a file cannot be read or is damaged: then what was applied does not count.
@@ -209,6 +224,11 @@ impl<D: Directory> SegmentFiles<D> {
         wanted: &[(ShardId, Sequence)],
         mut apply: impl FnMut(ShardId, Sequence, Time, &Event),
     ) -> Result<Recovered, FilesError> {
+        let behind = wanted.iter().find(|(_, wanted)| *wanted > 1);
+        if let (Some((shard, wanted)), true) = (behind, self.names.is_empty()) {
+            let path = self.directory.path().to_owned();
+            return Err(FilesError::NoJournal { path, shard: *shard, wanted: *wanted });
+        }
         let mut recovery = Recovery::new(identity, wanted);
         let mut buffer = Vec::new();
         for name in &self.names {

@@ -6,7 +6,8 @@
 //!
 //! The first segment of a lane and run is small and made while the start waits; a frame that does not fit in the rest of a
 //! segment, be it the very first one, goes to the next. That one is made when the one in use is half full, or when a frame needs
-//! it. Those that a run made and never wrote to are removed at a later start.
+//! it. Those that a run made and never wrote to are removed at a later start. Those whose events all checkpoints have are written
+//! over as the next ones, or removed, the oldest first: so the front of a journal may be gone.
 //!
 //! | part | what it is |
 //! |---|---|
@@ -30,6 +31,8 @@ mod prepare;
 mod record;
 mod recovery;
 mod segment;
+mod spent;
+mod tidy;
 mod unused;
 mod walk;
 mod wire;

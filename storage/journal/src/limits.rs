@@ -19,6 +19,8 @@ pub const SEGMENT_BYTES_FIRST: u64 = 8 * 1024 * 1024;
 pub(crate) const FILL_BYTES: usize = 1024 * 1024;
 /// Bytes of a segment's header, at most: fixed part and one start (shard, sequence) for each shard.
 pub(crate) const SEGMENT_HEADER_BYTES_MAX: usize = 3 * BLOCK_BYTES;
+/// Segments that are spent and kept to be recycled, at most.
+pub(crate) const SEGMENTS_FREED_MAX: usize = 2;
 /// Buffers that grew beyond this are given up after their commit.
 pub(crate) const BUFFER_KEPT_BYTES_MAX: usize = 2 * COMMIT_BYTES_MAX;
 

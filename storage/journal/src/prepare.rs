@@ -3,18 +3,33 @@
 use orderlane_lane::{CommitError, Disk};
 
 use crate::limits::FILL_BYTES;
-use crate::segment::SegmentHeader;
+use crate::segment::{SegmentHeader, SegmentName};
 
-/// Creates the segment of `header`; its frames are all zeros.
-pub(crate) async fn create_segment<D: Disk>(disk: D, header: SegmentHeader) -> Result<D::File, CommitError> {
-    let failed = |action| move |source| CommitError { action, source };
-    let unfinished = header.name.unfinished();
-    let file = disk.create(&unfinished).await.map_err(failed("creating a journal segment"))?;
+/// A new file for the segment `name`.
+pub(crate) async fn create<D: Disk>(disk: D, name: SegmentName) -> Result<D::File, CommitError> {
+    disk.create(&name.unfinished()).await.map_err(failed("creating a journal segment"))
+}
+
+/// The file of a spent segment for the segment `new`. Before anything is written over it, its old name is gone for good.
+pub(crate) async fn take_over<D: Disk>(disk: D, old: SegmentName, new: SegmentName) -> Result<D::File, CommitError> {
+    let unfinished = new.unfinished();
+    disk.rename(&old.to_string(), &unfinished).await.map_err(failed("recycling a journal segment"))?;
+    disk.sync_directory().await.map_err(failed("syncing the journal's directory"))?;
+    disk.open(&unfinished).await.map_err(failed("recycling a journal segment"))
+}
+
+/// Makes an unfinished file the segment of `header`; its frames are all zeros, whatever the file held.
+pub(crate) async fn finish<D: Disk>(disk: D, file: D::File, header: SegmentHeader) -> Result<D::File, CommitError> {
     fill(&disk, &file, &header).await.map_err(failed("filling a journal segment"))?;
     disk.sync(&file).await.map_err(failed("syncing a new journal segment"))?;
-    disk.rename(&unfinished, &header.name.to_string()).await.map_err(failed("naming a journal segment"))?;
+    let named = disk.rename(&header.name.unfinished(), &header.name.to_string()).await;
+    named.map_err(failed("naming a journal segment"))?;
     disk.sync_directory().await.map_err(failed("syncing the journal's directory"))?;
     Ok(file)
+}
+
+fn failed(action: &'static str) -> impl FnOnce(std::io::Error) -> CommitError {
+    move |source| CommitError { action, source }
 }
 
 async fn fill<D: Disk>(disk: &D, file: &D::File, header: &SegmentHeader) -> std::io::Result<()> {

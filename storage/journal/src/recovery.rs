@@ -2,7 +2,7 @@
 //!
 //! Every shard's sequence is dense from where the caller wants it, across runs. Each run's first segments name the sequence at
 //! which the lane took each of its shards: older runs must have reached exactly that, so a tail that is missing there is
-//! damage however it looks. Several recoveries may read the same files, each for its own shards.
+//! damage however it looks. What lies below the wanted sequences may be missing in part or whole: a checkpoint has it. Several recoveries may read the same files, each for its own shards.
 
 use orderlane_core::{Event, Sequence, ShardId, Time};
 
@@ -38,6 +38,8 @@ pub struct Recovery {
     /// By shard; `None` for those that the caller does not want.
     progress: Vec<Option<Progress>>,
     last: Option<SegmentName>,
+    /// The last run that has lost its oldest segments, and with them what they said of their shards.
+    front_gone: Option<u32>,
     sums: Recovered,
 }
 
@@ -63,7 +65,7 @@ impl Recovery {
             progress[shard.index()] = Some(Progress { wanted: *wanted, reached: None, last: None });
         }
         let walk = Walk::new(identity);
-        Recovery { walk, shards: identity.shards, progress, last: None, sums: Recovered::default() }
+        Recovery { walk, shards: identity.shards, progress, last: None, front_gone: None, sums: Recovered::default() }
     }
 
     /// Reads the next segment, `bytes` being the whole file, which was synced before it was read. Calls `apply` with the
@@ -79,6 +81,10 @@ impl Recovery {
     ) -> Result<(), Damage> {
         let mut segment = self.walk.segment(name, bytes)?;
         check_starts(&mut self.progress, segment.header())?;
+        let is_oldest = self.last.is_none_or(|last| (last.run, last.lane) != (name.run, name.lane));
+        if is_oldest && name.segment > 0 {
+            self.front_gone = Some(name.run);
+        }
         self.last = Some(name);
         while let Some(frame) = segment.next_frame()? {
             self.sums.frames += 1;
@@ -107,6 +113,9 @@ impl Recovery {
         for (index, progress) in self.progress.into_iter().enumerate() {
             let Some(Progress { wanted, reached, last }) = progress else { continue };
             let shard = ShardId(index as u16);
+            // Where the front of a later run is gone, the shard's last events were in it.
+            let lost = last.is_none_or(|last| self.front_gone.is_some_and(|run| run > last.run));
+            let reached = reached.filter(|reached| *reached >= wanted || !lost);
             let next = reached.unwrap_or(wanted);
             if let (true, Some(segment)) = (next < wanted, last) {
                 let kind = DamageKind::BehindCheckpoint { shard, wanted, reached: next };
@@ -167,10 +176,11 @@ impl Progress {
         next: Sequence,
         name: SegmentName,
     ) -> Result<(), DamageKind> {
-        // The oldest segments may be gone for good, up to the checkpoint and no further.
-        let fits = self.reached.map_or(first <= self.wanted, |reached| reached == first);
+        // Segments may be gone for good, up to the checkpoint and no further.
+        let reached = self.reached.unwrap_or(0);
+        let fits = reached == first || (reached < first && first <= self.wanted);
         if !fits {
-            let expected = self.reached.unwrap_or(self.wanted);
+            let expected = if first < reached { reached } else { reached.max(self.wanted) };
             return Err(DamageKind::Gap { shard, expected, found: first, last: self.last });
         }
         self.reached = Some(next);

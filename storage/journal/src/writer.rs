@@ -10,8 +10,9 @@ use orderlane_lane::{CommitError, Disk, Driver, Receipt};
 
 use crate::changes::Changes;
 use crate::limits::{BLOCK_BYTES, FRAME_BYTES_MAX, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_FIRST};
-use crate::prepare::create_segment;
+use crate::prepare::{create, finish};
 use crate::segment::{Identity, SegmentHeader, SegmentName};
+use crate::spent::Spent;
 
 /// When a commit counts as durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +97,7 @@ pub(crate) struct Placed {
 
 /// Writes placed frames.
 pub(crate) struct Writer<D: Driver> {
-    driver: D,
+    pub(crate) driver: D,
     pub(crate) options: JournalOptions,
     file: RefCell<OpenFile<D>>,
     next: RefCell<Option<Result<FileOf<D>, CommitError>>>,
@@ -104,10 +105,17 @@ pub(crate) struct Writer<D: Driver> {
     prepared: Cell<u32>,
     marking: Cell<bool>,
     failure: RefCell<Option<Failure>>,
-    changes: Changes,
+    pub(crate) changes: Changes,
+    pub(crate) spent: RefCell<Spent>,
+    /// The segment of the last durable commit.
+    pub(crate) anchored: Cell<u32>,
+    /// A freed segment is being renamed or removed.
+    pub(crate) tidying: Cell<bool>,
+    /// Why freed segments stay.
+    pub(crate) warning: RefCell<Option<CommitError>>,
 }
 
-type FileOf<D> = <<D as Driver>::Disk as Disk>::File;
+pub(crate) type FileOf<D> = <<D as Driver>::Disk as Disk>::File;
 
 struct OpenFile<D: Driver> {
     segment: u32,
@@ -130,7 +138,9 @@ impl Failure {
 impl<D: Driver> Writer<D> {
     /// Makes the first segment, and no other one yet.
     pub(crate) async fn open(driver: D, options: JournalOptions) -> Result<Rc<Writer<D>>, CommitError> {
-        let file = create_segment(driver.disk(), options.header(0)).await?;
+        let file = create(driver.disk(), options.segment_name(0)).await?;
+        let file = finish(driver.disk(), file, options.header(0)).await?;
+        let spent = Spent::new(options.identity.shards, &options.starts);
         Ok(Rc::new(Writer {
             driver,
             options,
@@ -140,6 +150,10 @@ impl<D: Driver> Writer<D> {
             marking: Cell::new(false),
             failure: RefCell::default(),
             changes: Changes::default(),
+            spent: RefCell::new(spent),
+            anchored: Cell::new(0),
+            tidying: Cell::new(false),
+            warning: RefCell::default(),
         }))
     }
 
@@ -159,11 +173,13 @@ impl<D: Driver> Writer<D> {
     /// Writes a frame behind the marker that may still be under way, and makes it durable.
     pub(crate) async fn commit(self: Rc<Self>, frame: Placed) -> Result<Receipt, CommitError> {
         self.changes.until(|| (!self.marking.get()).then_some(())).await;
+        let segment = frame.segment;
         let buffer = self.write(frame).await?;
         let sync_micros = match self.options.durability {
             Durability::Os => None,
             Durability::Fsync => Some(self.sync().await?),
         };
+        self.anchor(segment);
         Ok(Receipt { buffer, sync_micros })
     }
 
@@ -222,9 +238,19 @@ impl<D: Driver> Writer<D> {
         }
         let writer = Rc::clone(self);
         self.driver.spawn(async move {
-            let result = create_segment(writer.driver.disk(), writer.options.header(segment)).await;
+            let result = writer.make(segment).await;
             writer.next.replace(Some(result));
             writer.changes.announce();
         });
+    }
+
+    /// Makes a segment, of a spent one if there is one.
+    async fn make(self: &Rc<Self>, segment: u32) -> Result<FileOf<D>, CommitError> {
+        let disk = self.driver.disk();
+        let file = match self.recycle(segment).await? {
+            Some(file) => file,
+            None => create(disk.clone(), self.options.segment_name(segment)).await?,
+        };
+        finish(disk, file, self.options.header(segment)).await
     }
 }

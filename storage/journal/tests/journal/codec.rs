@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::mem::discriminant;
 
 use orderlane_core::{
-    Adjustment, Currency, DraftLine, Event, HoldLine, HoldLines, OrderBody, OrderDraft, OrderId, Prices, Product,
-    Reason, ShardId, StockAnswer, Time,
+    Adjustment, Currency, DraftLine, Event, HoldLine, HoldLines, OrderBody, OrderDraft, OrderId, OrderRecord, Prices,
+    Product, Reason, ShardId, Status, StockAnswer, Time,
 };
 use orderlane_journal::{decode, encode};
 use proptest::collection::vec;
@@ -15,7 +15,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 /// How many kinds of event there are.
-const KINDS: usize = 33;
+const KINDS: usize = 34;
 
 fn shard() -> impl Strategy<Value = ShardId> {
     prop_oneof![0..4u16, any::<u16>()].prop_map(ShardId)
@@ -101,6 +101,14 @@ fn body() -> impl Strategy<Value = OrderBody> {
     })
 }
 
+fn record() -> impl Strategy<Value = OrderRecord> {
+    // Only an order that has ended is called back.
+    let ended: Vec<Status> = Status::ALL.into_iter().filter(|status| status.is_end()).collect();
+    (prop::sample::select(ended), any::<(u64, u64)>(), body()).prop_map(|(status, (one, other), body)| {
+        OrderRecord::for_tests(status, Time(one.min(other)), Time(one.max(other)), &body)
+    })
+}
+
 fn home_event() -> impl Strategy<Value = Event> {
     let attempt = || (order(), any::<u8>());
     let with_shard = || (order(), shard());
@@ -134,6 +142,7 @@ fn home_event() -> impl Strategy<Value = Event> {
         order().prop_map(|order| Event::OrderExpired { order }),
         order().prop_map(|order| Event::OrderCancelled { order }),
         order().prop_map(|order| Event::NotificationSent { order }),
+        (order(), record()).prop_map(|(order, record)| Event::OrderRecalled { order, record }),
     ]
 }
 

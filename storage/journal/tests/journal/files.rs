@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use orderlane_core::ShardId;
+use orderlane_core::{Event, OrderRecord, ShardId, Status, Time};
 use orderlane_journal::{FilesError, OsDirectory, Recovered, SegmentFiles, SegmentName, SegmentState};
+use orderlane_lane::Commit;
 use tempfile::TempDir;
 
 use crate::memory::{Image, MemoryDriver};
@@ -159,6 +160,62 @@ fn export_writes_one_line_an_event_and_keeps_payment_tokens_back() {
     let first = r#"{"run":1,"lane":0,"segment":0,"offset":4096,"frame":1,"shard":1,"sequence":1,"time":1,"event":"OrderCreated","order":"o_0008000000001","deadline":1,"body":{"subject":"subject","customer":"customer","key":"key","expectedTotal":1,"metadata":[],"lines":[{"sku":"sku","quantity":3,"stockShard":3}]}}"#;
     assert_eq!(text.lines().next(), Some(first));
     assert!(!text.contains("token"));
+}
+
+/// The segments that a checkpoint has freed are gone: the second one begins in the middle of the events.
+fn directory_without_its_front() -> TempDir {
+    let directory = directory();
+    fs::remove_file(directory.path().join(name(1, 0, 0).to_string())).expect("removed");
+    directory
+}
+
+#[test]
+fn show_and_export_begin_where_the_journal_does() {
+    let directory = directory_without_its_front();
+    let files = SegmentFiles::list(OsDirectory::new(directory.path())).expect("listed");
+    let mut listed = Vec::new();
+    files
+        .show(IDENTITY, |summary| listed.push((summary.name, summary.frames, summary.events, summary.state)))
+        .expect("whole");
+    let expected = [
+        (name(1, 0, 1), 5, 4, SegmentState::TornTail { offset: 6 * 4096, bytes: 10 }),
+        (name(1, 0, 2), 0, 0, SegmentState::Unused),
+    ];
+    assert_eq!(listed, expected);
+    let mut out = Vec::new();
+    assert_eq!(files.export(IDENTITY, &mut out).expect("whole"), 4);
+    let text = String::from_utf8(out).expect("UTF-8");
+    let heads: Vec<&str> = text.lines().map(|line| line.split(r#","time""#).next().unwrap_or(line)).collect();
+    let head = |frame: u64| {
+        let offset = 4096 * (frame - 7);
+        format!(r#"{{"run":1,"lane":0,"segment":1,"offset":{offset},"frame":{frame},"shard":1,"sequence":{frame}"#)
+    };
+    assert_eq!(heads, [head(8), head(9), head(10), head(11)]);
+    // Its events are of use to a start only with a checkpoint that reaches so far.
+    for (wanted, is_whole) in [(1, false), (7, false), (8, true), (11, true)] {
+        let wanted = [(HOME, wanted), (ShardId(0), 1)];
+        assert_eq!(files.recover(IDENTITY, &wanted, |_, _, _, _| {}).is_ok(), is_whole, "{wanted:?}");
+    }
+}
+
+#[test]
+fn an_order_that_was_called_back_is_exported_without_its_body() {
+    let Event::OrderCreated { order, body, .. } = created(1, 0) else { panic!("it is created") };
+    let record = OrderRecord::for_tests(Status::PaymentFailed, Time(5), Time(9), &body);
+    let bytes = record.as_bytes().len();
+    let driver = MemoryDriver::default();
+    let mut writing = Writing::open(&driver, 1, 1).expect("the disk answers");
+    writing.commit.append(HOME, 1, Time(70), &[Event::OrderRecalled { order, record }]);
+    writing.commit_open().expect("the disk answers").expect("the disk is well");
+    let directory = TempDir::new().expect("a directory for the test");
+    store(&driver.image(), directory.path());
+    let mut out = Vec::new();
+    let files = SegmentFiles::list(OsDirectory::new(directory.path())).expect("listed");
+    assert_eq!(files.export(IDENTITY, &mut out).expect("whole"), 1);
+    let expected = format!(
+        r#"{{"run":1,"lane":0,"segment":0,"offset":4096,"frame":1,"shard":1,"sequence":1,"time":70,"event":"OrderRecalled","order":"o_0008000000001","customer":"customer","status":"PAYMENT_FAILED","createdAt":5,"updatedAt":9,"recordBytes":{bytes}}}"#
+    );
+    assert_eq!(String::from_utf8(out).expect("UTF-8").trim_end(), expected);
 }
 
 #[test]

@@ -6,4 +6,5 @@ mod damage;
 mod files;
 mod memory;
 mod power_loss;
+mod recycle;
 mod sample;

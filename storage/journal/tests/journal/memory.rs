@@ -251,6 +251,24 @@ impl Disk for MemoryDriver {
         }
     }
 
+    fn open(&self, name: &str) -> impl Future<Output = io::Result<MemoryFile>> + 'static {
+        let (driver, name) = (self.clone(), name.to_owned());
+        async move {
+            driver.clone().operation(format!("open {name}")).await?;
+            let index = *driver.0.names.borrow().get(&name).ok_or(io::ErrorKind::NotFound)?;
+            Ok(MemoryFile { index, name })
+        }
+    }
+
+    fn remove(&self, name: &str) -> impl Future<Output = io::Result<()>> + 'static {
+        let (driver, name) = (self.clone(), name.to_owned());
+        async move {
+            driver.clone().operation(format!("remove {name}")).await?;
+            driver.0.names.borrow_mut().remove(&name).ok_or(io::ErrorKind::NotFound)?;
+            Ok(())
+        }
+    }
+
     fn rename(&self, from: &str, to: &str) -> impl Future<Output = io::Result<()>> + 'static {
         let (driver, from, to) = (self.clone(), from.to_owned(), to.to_owned());
         async move {
