@@ -35,7 +35,8 @@ pub struct Info {
 }
 
 impl Info {
-    pub(super) fn render(&self, out: &mut Vec<u8>) {
+    /// Appends the document. `retention` is what is kept, if anything is.
+    pub(super) fn render(&self, retention: Option<Value>, out: &mut Vec<u8>) {
         let document = json!({
             "app": {"name": "orderlane"},
             "build": {"version": self.version, "commit": self.commit},
@@ -51,6 +52,7 @@ impl Info {
                 "startedAt": self.started_at(),
             },
             "limits": {"http": http_limits(), "order": order_limits(), "stock": stock_limits(), "lane": lane_limits()},
+            "retention": retention,
         });
         out.extend_from_slice(document.to_string().as_bytes());
     }

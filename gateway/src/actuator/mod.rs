@@ -5,13 +5,15 @@ mod health;
 mod info;
 mod process;
 mod prometheus;
+mod retention;
 
 use std::sync::Arc;
 
-use orderlane_lane::LaneMetrics;
+use orderlane_lane::{ArchiveMetrics, LaneMetrics};
 
 pub use self::health::State;
 pub use self::info::Info;
+pub use self::retention::Retention;
 use crate::metrics::GatewayMetrics;
 
 /// What the management endpoints answer from: one for the process, shared by its lanes.
@@ -23,6 +25,8 @@ pub struct Actuator {
     lanes: Vec<Arc<LaneMetrics>>,
     /// By lane.
     gateways: Vec<Arc<GatewayMetrics>>,
+    /// Where nothing is stored, nothing is promised.
+    archive: Option<(Retention, Arc<ArchiveMetrics>)>,
 }
 
 impl Actuator {
@@ -39,7 +43,18 @@ impl Actuator {
     ) -> Actuator {
         assert_eq!(lanes.len(), info.lanes, "every lane has its metrics");
         assert_eq!(gateways.len(), info.lanes, "every lane has a gateway");
-        Actuator { info, state, lanes, gateways }
+        Actuator { info, state, lanes, gateways, archive: None }
+    }
+
+    /// Of an engine that keeps what its orders were for so long; `figures` are what its keeper counts.
+    #[must_use]
+    pub fn with_retention(self, retention: Retention, figures: Arc<ArchiveMetrics>) -> Actuator {
+        Actuator { archive: Some((retention, figures)), ..self }
+    }
+
+    /// Seconds that an idempotency key is honoured, from the end of its order's saga.
+    pub(crate) fn key_retention_seconds(&self) -> Option<u64> {
+        self.archive.as_ref().map(|(retention, _)| retention.key_seconds())
     }
 
     /// `/actuator/health`, or `/actuator/health/{group}`: appends the document and gives its HTTP status; `None` for a group
@@ -50,7 +65,8 @@ impl Actuator {
 
     /// `/actuator/info`: appends the document.
     pub fn info(&self, out: &mut Vec<u8>) {
-        self.info.render(out);
+        let retention = self.archive.as_ref().map(|(retention, figures)| retention.render(figures));
+        self.info.render(retention, out);
     }
 
     /// `/actuator/prometheus`: appends the exposition, text format 0.0.4.

@@ -1,10 +1,11 @@
 //! Which families a scrape has: the names that existing dashboards know, and our own.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use orderlane_core::Status;
-use orderlane_lane::LaneMetrics;
 use orderlane_lane::metrics::{Cell, Histogram, SAGA_STEPS, TimeHistogram};
+use orderlane_lane::{ArchiveMetrics, LaneMetrics};
 
 use super::Actuator;
 use super::exposition::{Exposition, HistogramSum, Kind, Label};
@@ -19,6 +20,9 @@ pub(super) fn render(actuator: &Actuator, out: &mut Vec<u8>) {
     gateway(actuator, &mut exposition);
     orders(actuator, &mut exposition);
     commits(actuator, &mut exposition);
+    if let Some((_, figures)) = &actuator.archive {
+        archive(figures, &actuator.lanes, &mut exposition);
+    }
     lanes(actuator, &mut exposition);
     process(&Process::look(), &mut exposition);
     constants(actuator, &mut exposition);
@@ -146,6 +150,37 @@ fn commits(actuator: &Actuator, exposition: &mut Exposition<'_>) {
     exposition.single(Kind::Counter, "commits_total", "Commits made durable.", sum(|m| &m.commits));
     exposition.single(Kind::Counter, "commit_events_total", "Events made durable.", sum(|m| &m.events));
     exposition.single(Kind::Counter, "commit_written_bytes_total", "Bytes made durable.", sum(|m| &m.commit_bytes));
+}
+
+fn archive(figures: &ArchiveMetrics, lanes: &[Arc<LaneMetrics>], exposition: &mut Exposition<'_>) {
+    timer(
+        exposition,
+        ["cut_pause_seconds", "cut_pause_seconds_max"],
+        "A round's share of a cut or of the eviction after it: so long a lane did nothing else.",
+        lanes.iter().map(|lane| &lane.cut_micros),
+    );
+    let in_memory = total(lanes.iter().map(|lane| &lane.orders_in_memory));
+    exposition.single(Kind::Gauge, "orders_in_memory", "Orders in memory when the last cut moved on.", in_memory);
+    for (kind, name, help, cell) in [
+        (Kind::Gauge, "archive_orders", "Finished orders in the archive.", &figures.orders),
+        (Kind::Gauge, "archive_order_bytes", "Bytes of them on disk.", &figures.order_bytes),
+        (Kind::Gauge, "archive_keys", "Idempotency keys in the archive.", &figures.keys),
+        (Kind::Gauge, "archive_windows", "Windows of the archive; each is dropped as a whole.", &figures.windows),
+        (Kind::Counter, "archive_runs_total", "Runs of finished orders stored.", &figures.runs),
+        (Kind::Gauge, "checkpoint_bytes", "Bytes of the last checkpoints of all lanes.", &figures.checkpoint_bytes),
+        (
+            Kind::Gauge,
+            "disk_shedding",
+            "Whether the disk is so full that new orders are refused.",
+            &figures.disk_shedding,
+        ),
+    ] {
+        exposition.single(kind, name, help, cell.value() as f64);
+    }
+    let name = ["archive_read_seconds", "archive_read_seconds_max"];
+    timer(exposition, name, "Batched reads of the archive.", [&figures.read_micros]);
+    let name = ["checkpoint_seconds", "checkpoint_seconds_max"];
+    timer(exposition, name, "From the cut of a checkpoint until it was durable.", [&figures.checkpoint_micros]);
 }
 
 fn lanes(actuator: &Actuator, exposition: &mut Exposition<'_>) {

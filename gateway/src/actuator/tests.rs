@@ -88,6 +88,37 @@ fn info_has_the_build_and_the_limits() {
     }
 }
 
+fn with_retention() -> Actuator {
+    let retention = Retention {
+        key_micros: 86_400_000_000,
+        keys_max: None,
+        order_micros: 2_592_000_000_000,
+        order_bytes_max: Some(50_000_000_000),
+        disk_reserve_bytes: 1 << 29,
+        data_bytes_max: None,
+        is_audited: true,
+        window_orders: 4_194_304,
+    };
+    actuator().0.with_retention(retention, Arc::default())
+}
+
+#[test]
+fn info_says_what_is_kept_where_something_is() {
+    let document = |actuator: &Actuator| {
+        let mut out = Vec::new();
+        actuator.info(&mut out);
+        serde_json::from_slice::<Value>(&out).expect("JSON")
+    };
+    assert_eq!(document(&actuator().0)["retention"], Value::Null);
+    let found = document(&with_retention());
+    let kept = &found["retention"];
+    assert_eq!((&kept["keys"]["hoursConfigured"], &kept["keys"]["keysMax"]), (&24.0.into(), &Value::Null), "{kept}");
+    assert_eq!((&kept["orders"]["bytesMax"], &kept["orders"]["audited"]), (&50_000_000_000_u64.into(), &true.into()));
+    assert_eq!(kept["disk"]["reserveBytes"], 1 << 29, "{kept}");
+    assert_eq!(actuator().0.key_retention_seconds(), None);
+    assert_eq!(with_retention().key_retention_seconds(), Some(86_400));
+}
+
 fn exposition(actuator: &Actuator) -> String {
     let mut out = Vec::new();
     actuator.prometheus(&mut out);
@@ -96,7 +127,7 @@ fn exposition(actuator: &Actuator) -> String {
 
 #[test]
 fn every_series_belongs_to_the_family_before_it_and_is_there_once() {
-    let (actuator, _) = actuator();
+    let actuator = with_retention();
     actuator.lanes[0].commit_micros.record(70);
     let (mut family, mut kind) = (String::new(), String::new());
     let (mut families, mut seen) = (BTreeSet::new(), BTreeSet::new());
@@ -121,7 +152,15 @@ fn every_series_belongs_to_the_family_before_it_and_is_there_once() {
             assert!(seen.insert(series.to_owned()), "{series} is there twice");
         }
     }
-    for name in ["invariant_violations", "saga_inflight", "io_backend", "lane_stall_seconds", "process_open_fds"] {
+    for name in [
+        "invariant_violations",
+        "saga_inflight",
+        "io_backend",
+        "lane_stall_seconds",
+        "process_open_fds",
+        "archive_orders",
+        "disk_shedding",
+    ] {
         assert!(families.contains(name), "{name}");
     }
 }

@@ -115,6 +115,8 @@ struct Rendered<'a> {
     /// The text of the order that `Location` names.
     location: Option<[u8; orderlane_core::ORDER_ID_LEN]>,
     replayed: bool,
+    /// The answer says how long its key is honoured.
+    is_keyed: bool,
     allow: Option<&'static str>,
     link: Option<&'a str>,
     code: Option<Code>,
@@ -128,6 +130,7 @@ impl<'a> Rendered<'a> {
             etag: None,
             location: None,
             replayed: false,
+            is_keyed: false,
             allow: None,
             link: None,
             code: None,
@@ -144,12 +147,13 @@ impl<'a> Rendered<'a> {
         match reply {
             Reply::Placed { order, created_at, body: placed, replayed } => {
                 json::render_placed(*order, *created_at, placed, body);
-                Rendered { etag: Some(1), location: Some(order.text()), replayed: *replayed, ..Rendered::new(202) }
+                let (etag, location) = (Some(1), Some(order.text()));
+                Rendered { etag, location, replayed: *replayed, is_keyed: true, ..Rendered::new(202) }
             }
             Reply::Ended { order, replayed } if tag.endpoint == Endpoint::PlaceOrder => {
                 json::render_order(order, body);
                 let (etag, location) = (Some(u64::from(order.version)), Some(order.order.text()));
-                Rendered { etag, location, replayed: *replayed, ..Rendered::new(201) }
+                Rendered { etag, location, replayed: *replayed, is_keyed: true, ..Rendered::new(201) }
             }
             Reply::Ended { order, .. } | Reply::Order(order) => Rendered::of_order(order, tag, body),
             Reply::ProductPut { product, created } => {
@@ -210,6 +214,9 @@ impl<'a> Rendered<'a> {
         }
         if self.replayed {
             head.line(b"Idempotency-Replayed: true\r\n");
+        }
+        if let Some(seconds) = context.actuator.key_retention_seconds().filter(|_| self.is_keyed) {
+            head.field("Idempotency-Key-Retention: ", itoa::Buffer::new().format(seconds));
         }
         if let Some(seconds) = tag.preference.filter(|_| self.status < 300) {
             head.field("Preference-Applied: wait=", itoa::Buffer::new().format(seconds));

@@ -14,7 +14,7 @@ use orderlane_core::{
     DraftLine, OrderBody, OrderDraft, OrderId, OrderView, Prices, Reply, Request, ShardId, Status, Time,
 };
 
-use crate::actuator::{Actuator, Info, State};
+use crate::actuator::{Actuator, Info, Retention, State};
 use crate::auth::{Authenticator, Keys, Scope, dev_key_generate, sign};
 use crate::connection::{Connection, Context, Submission};
 use crate::metrics::GatewayMetrics;
@@ -196,7 +196,18 @@ fn actuator(metrics: &Arc<GatewayMetrics>) -> Actuator {
     let state = State::new(1);
     state.set_lane_up(0);
     state.set_ready();
+    let retention = Retention {
+        key_micros: 7_200_000_000,
+        keys_max: None,
+        order_micros: 7_200_000_000,
+        order_bytes_max: None,
+        disk_reserve_bytes: 0,
+        data_bytes_max: None,
+        is_audited: false,
+        window_orders: 1,
+    };
     Actuator::new(info, Arc::new(state), vec![Arc::default()], vec![Arc::clone(metrics)])
+        .with_retention(retention, Arc::default())
 }
 
 fn key() -> &'static [u8] {

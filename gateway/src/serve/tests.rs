@@ -93,6 +93,12 @@ impl Disk for NoDisk {
     fn create(&self, _: &str) -> impl Future<Output = io::Result<()>> + 'static {
         std::future::pending()
     }
+    fn open(&self, _: &str) -> impl Future<Output = io::Result<()>> + 'static {
+        std::future::pending()
+    }
+    fn remove(&self, _: &str) -> impl Future<Output = io::Result<()>> + 'static {
+        std::future::pending()
+    }
     fn write_at(&self, _: &(), _: u64, _: Vec<u8>) -> impl Future<Output = (io::Result<()>, Vec<u8>)> + 'static {
         std::future::pending()
     }

@@ -72,6 +72,22 @@ fn a_replay_says_so() {
 }
 
 #[test]
+fn an_answer_to_an_order_says_how_long_its_key_is_honoured() {
+    let json = "Content-Type: application/json\r\nIdempotency-Key: k\r\n";
+    let adjustment = r#"{"delta":100,"reason":"restock"}"#;
+    let adjust = format!("{json}Content-Length: {}\r\n", adjustment.len());
+    for (bytes, expected) in [
+        (post("k", ORDER), Some("7200")),
+        (request("GET", "/v1/orders/o_0000000000005", ""), None),
+        (request("POST", "/v1/inventory/a/adjustments", &adjust) + adjustment, None),
+    ] {
+        let mut sut = Sut::new();
+        sut.receive(&bytes).answer_all();
+        assert_eq!(answers_in(&sut.output())[0].field("Idempotency-Key-Retention"), expected, "{bytes}");
+    }
+}
+
+#[test]
 fn ids_of_the_client_come_back() {
     for (line, id) in [("X-Correlation-Id: abc-1\r\n", Some("abc-1")), ("X-Correlation-Id: a\"b\r\n", None), ("", None)]
     {
