@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::byte_size::ByteSize;
+
 /// A thread-per-core, shared-nothing order-processing engine.
 #[derive(Parser)]
 #[command(name = "orderlane", version, args_override_self = true)]
@@ -30,6 +32,12 @@ pub(crate) enum Command {
     Token(Token),
     /// Reads a data directory offline.
     Journal(Journal),
+    /// Makes a consistent copy of a data directory, also of one in use.
+    #[command(args_override_self = true)]
+    Backup(Backup),
+    /// Makes a data directory of a backup, and checks it.
+    #[command(args_override_self = true)]
+    Restore(Restore),
     /// Exit 0 if a server is ready.
     #[command(args_override_self = true)]
     Healthcheck(Healthcheck),
@@ -89,12 +97,46 @@ pub(crate) struct Engine {
     /// How long a call to the payment provider may take before its outcome is unknown.
     #[arg(long, env = "ORDERLANE_PAYMENT_TIMEOUT", default_value = "2s", value_parser = humantime::parse_duration)]
     pub(crate) payment_timeout: Duration,
+    #[command(flatten)]
+    pub(crate) keep: Keep,
     /// Log one request in N; 0 logs none but errors.
     #[arg(long, env = "ORDERLANE_LOG_REQUESTS", default_value_t = 1000)]
     pub(crate) log_requests: u64,
     /// What to log, as tracing's EnvFilter reads it.
     #[arg(long, env = "ORDERLANE_LOG", default_value = "info")]
     pub(crate) log: String,
+}
+
+/// What is kept, how long, and how much of it.
+#[derive(Args, Clone)]
+pub(crate) struct Keep {
+    /// How long an idempotency key is honoured, from the end of the order's saga.
+    #[arg(long, env = "ORDERLANE_KEEP_KEYS", default_value = "24h", value_parser = humantime::parse_duration)]
+    pub(crate) keep_keys: Duration,
+    /// Idempotency keys of finished orders that are kept at most, the oldest go first; 0 is no limit.
+    #[arg(long, env = "ORDERLANE_KEEP_KEYS_MAX", default_value_t = 200_000_000)]
+    pub(crate) keep_keys_max: u64,
+    /// How long a finished order is kept.
+    #[arg(long, env = "ORDERLANE_KEEP_ORDERS", default_value = "30d", value_parser = humantime::parse_duration)]
+    pub(crate) keep_orders: Duration,
+    /// Bytes of finished orders that are kept at most, the oldest go first, such as 50GB [default: no limit].
+    #[arg(long, env = "ORDERLANE_KEEP_ORDERS_BYTES")]
+    pub(crate) keep_orders_bytes: Option<ByteSize>,
+    /// Directory to which finished orders are written as NDJSON before they are dropped [default: they are dropped].
+    #[arg(long, env = "ORDERLANE_AUDIT_DIR")]
+    pub(crate) audit_dir: Option<PathBuf>,
+    /// Bytes of the disk that stay free: with fewer, new orders are refused [default: 192MiB a lane and 64MiB].
+    #[arg(long, env = "ORDERLANE_DISK_RESERVE")]
+    pub(crate) disk_reserve: Option<ByteSize>,
+    /// Bytes that the data directory may use: beyond it, new orders are refused [default: no limit].
+    #[arg(long, env = "ORDERLANE_DATA_MAX")]
+    pub(crate) data_max: Option<ByteSize>,
+    /// Finished orders of a lane beyond which it archives them. For tests.
+    #[arg(long, env = "ORDERLANE_ARCHIVE_RUN", hide = true, default_value_t = 131_072, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) archive_run: u64,
+    /// Orders of a window of the archive, which goes as a whole. For tests.
+    #[arg(long, env = "ORDERLANE_ARCHIVE_WINDOW", hide = true, default_value_t = 4_194_304, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) archive_window: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -235,7 +277,30 @@ pub(crate) enum JournalCommand {
         /// Data directory.
         #[arg(long, env = "ORDERLANE_DATA", default_value = "./orderlane-data")]
         data: PathBuf,
+        /// Write the archived orders instead.
+        #[arg(long)]
+        orders: bool,
     },
+}
+
+#[derive(Args, Clone)]
+pub(crate) struct Backup {
+    /// Data directory.
+    #[arg(long, env = "ORDERLANE_DATA", default_value = "./orderlane-data")]
+    pub(crate) data: PathBuf,
+    /// The copy: a directory that does not exist or is empty.
+    #[arg(value_name = "DIR")]
+    pub(crate) target: PathBuf,
+}
+
+#[derive(Args, Clone)]
+pub(crate) struct Restore {
+    /// What `orderlane backup` has made.
+    #[arg(value_name = "BACKUP")]
+    pub(crate) backup: PathBuf,
+    /// The new data directory: one that does not exist or is empty.
+    #[arg(long, env = "ORDERLANE_DATA", default_value = "./orderlane-data")]
+    pub(crate) data: PathBuf,
 }
 
 #[derive(Args, Clone)]

@@ -7,21 +7,30 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Instant;
 
-use orderlane_core::{Config, Sequence, Shard, ShardId, Time};
+use orderlane_archive::{Archivist, ArchivistOptions, Checkpoints, CutLimits, Owner, ToKeeper};
+use orderlane_core::{Config, Sequence, ShardId};
 use orderlane_gateway::actuator::{Actuator, Info, State};
 use orderlane_gateway::auth::{Authenticator, Keys};
 use orderlane_gateway::{Connections, Context as GatewayContext, GatewayMetrics, RequestLog, Surface};
 use orderlane_journal::{Durability, Identity, JournalCommit, JournalOptions, OsDirectory, SegmentFiles, SegmentName};
 use orderlane_lane::{
-    AllInMemory, CommitError, Driver, Lane, LaneMetrics, Limits, MeshEnd, Port, Shutdown, Turn, Wake, mesh, run_ceiling,
+    ArchiveMetrics, CommitError, Driver, Lane, LaneMetrics, Limits, MeshEnd, Port, Shutdown, Turn, Wake, mesh,
+    run_ceiling,
 };
 use orderlane_monoio::{Choice, LaneThread, MonoioDriver, RunningLane, WakeSource, run_lane};
 
 use crate::cli;
 use crate::data::DataDirectory;
 use crate::error::{Context, Error, Result};
+use crate::keeping::{ArchiveOfLane, RunningKeeper, open_archive, start_keeper};
 use crate::provider::Simulated;
+use crate::recovery::{self, Restored};
+use crate::retention::retention;
+
+/// A tail with more events than this is cut at once: the next start shall not read it again.
+const FIRST_CUT_EVENTS: u64 = 500_000;
 
 /// What the lanes are started with.
 pub(crate) struct Plan {
@@ -46,6 +55,7 @@ pub(crate) struct Engine {
     pub(crate) management: Option<SocketAddr>,
     pub(crate) recovered: Recovered,
     lanes: Vec<RunningLane<std::result::Result<(), String>>>,
+    keeper: Option<RunningKeeper>,
     _data: Option<DataDirectory>,
 }
 
@@ -54,12 +64,22 @@ pub(crate) struct Engine {
 pub(crate) struct Recovered {
     pub(crate) events: u64,
     pub(crate) torn_bytes: u64,
+    /// How long the slowest lane has read.
+    pub(crate) micros: u64,
+    /// Checkpoints that were damaged and passed over.
+    pub(crate) warnings: Vec<String>,
     /// Segments that every lane has found unused.
     unused: Vec<SegmentName>,
+    /// What the checkpoints say of the archive.
+    pub(crate) restored: Vec<Restored>,
+    /// Each shard's last event before this run.
+    pub(crate) starts: Vec<(ShardId, Sequence)>,
+    /// The number of this run.
+    pub(crate) run: u32,
 }
 
 /// A lane of the product, wired.
-pub(crate) type WiredLane = Lane<MonoioDriver, JournalCommit<MonoioDriver>, AllInMemory, Simulated, Connections>;
+pub(crate) type WiredLane = Lane<MonoioDriver, JournalCommit<MonoioDriver>, Archivist, Simulated, Connections>;
 
 /// What a lane needs besides its driver.
 struct LanePlan {
@@ -67,7 +87,7 @@ struct LanePlan {
     shards: Vec<ShardId>,
     identity: Identity,
     seed: u64,
-    files: Option<Arc<SegmentFiles>>,
+    files: Option<Arc<Stored>>,
     options: cli::Engine,
     mesh: MeshEnd,
     lane_of_shard: Arc<[u16]>,
@@ -77,7 +97,20 @@ struct LanePlan {
     actuator: Arc<Actuator>,
     authenticator: Box<dyn FnOnce() -> Authenticator + Send>,
     recovered: Sender<Result<Recovered>>,
-    listeners: Receiver<Listeners>,
+    listeners: Receiver<Opened>,
+}
+
+/// The files that a start reads.
+pub(crate) struct Stored {
+    pub(crate) segments: SegmentFiles,
+    pub(crate) checkpoints: Checkpoints<OsDirectory>,
+}
+
+/// What a lane gets when all of them have recovered.
+struct Opened {
+    /// `None` without an engine.
+    archive: Option<ArchiveOfLane>,
+    listeners: Listeners,
 }
 
 /// A lane's own sockets.
@@ -103,18 +136,26 @@ impl Engine {
         let state = Arc::new(State::new(lanes));
         let metrics: Vec<Arc<LaneMetrics>> = (0..lanes).map(|_| Arc::default()).collect();
         let gateways: Vec<Arc<GatewayMetrics>> = (0..lanes).map(|_| Arc::default()).collect();
-        let actuator = Arc::new(Actuator::new(plan.info.clone(), state.clone(), metrics.clone(), gateways.clone()));
+        let mut actuator = Actuator::new(plan.info.clone(), state.clone(), metrics.clone(), gateways.clone());
+        let archived = Arc::new(ArchiveMetrics::default());
+        if plan.data.is_some() {
+            actuator = actuator.with_retention(retention(&plan.options.keep, lanes)?, archived.clone());
+        }
+        let actuator = Arc::new(actuator);
         let files = match &plan.data {
             Some(data) => {
                 let directory = OsDirectory::new(&data.path);
-                Some(Arc::new(SegmentFiles::prepare(directory).context("opening the journal")?))
+                let segments = SegmentFiles::prepare(directory.clone()).context("opening the journal")?;
+                let checkpoints =
+                    Checkpoints::load(directory, owner_of(data.identity)).context("opening the checkpoints")?;
+                Some(Arc::new(Stored { segments, checkpoints }))
             }
             None => None,
         };
         let (recovered, all_recovered) = channel();
         let mut running = Vec::new();
         let mut senders = Vec::new();
-        for (lane, (source, mesh)) in sources.into_iter().zip(mesh(wakes, Limits::default())).enumerate() {
+        for (lane, (source, mesh)) in sources.into_iter().zip(mesh(wakes.clone(), Limits::default())).enumerate() {
             let (send, listeners) = channel();
             senders.push(send);
             let lane_plan = LanePlan {
@@ -146,16 +187,32 @@ impl Engine {
             running.push(run_lane(thread, life).context(format!("starting lane {lane}"))?);
         }
         drop(recovered);
-        let recovered = wait_recovered(lanes, &all_recovered)?;
-        if let Some(files) = &files {
-            // What stays is looked at again by the next start.
-            let _ = files
-                .remove_unused(&recovered.unused)
-                .inspect_err(|error| tracing::warn!(%error, "an unused segment stays"));
-        }
-        let (address, management) = listen(&plan, senders)?;
+        // While the lanes read.
+        let archive = plan.data.as_ref().map(|data| open_archive(data, &plan.options.keep)).transpose()?;
+        let mut recovered = wait_recovered(lanes, &all_recovered)?;
+        let (keeper, archives) = match (files, archive) {
+            (Some(files), Some(archive)) => {
+                let files = Arc::into_inner(files).expect("the lanes have read and let go");
+                recovered.warnings = files.checkpoints.warnings();
+                recovered.warnings.iter().for_each(|warning| tracing::error!("{warning}"));
+                // What stays is looked at again by the next start.
+                let _ = files
+                    .segments
+                    .remove_unused(&recovered.unused)
+                    .inspect_err(|error| tracing::warn!(%error, "an unused segment stays"));
+                let (keeper, archives) = start_keeper(&plan, files, archive, &recovered, &wakes, archived)?;
+                (Some(keeper), archives.into_iter().map(Some).collect())
+            }
+            _ => (None, (0..lanes).map(|_| None).collect::<Vec<_>>()),
+        };
+        let (address, management) = listen(&plan, senders, archives)?;
         state.set_ready();
-        Ok(Engine { shutdown, state, address, management, recovered, lanes: running, _data: plan.data })
+        Ok(Engine { shutdown, state, address, management, recovered, lanes: running, keeper, _data: plan.data })
+    }
+
+    /// Where the keeper listens.
+    pub(crate) fn keeper(&self) -> Option<Sender<ToKeeper>> {
+        self.keeper.as_ref().map(|(_, sender)| sender.clone())
     }
 
     /// Whether a lane has ended.
@@ -169,6 +226,9 @@ impl Engine {
             let ended = running.join().map_err(|_| Error::new(format!("lane {lane} panicked")))?;
             ended.map_err(|error| Error::new(format!("lane {lane}: {error}")))?;
         }
+        if let Some((keeper, _)) = self.keeper {
+            keeper.stop().map_err(|_| Error::new("the keeper panicked"))?;
+        }
         Ok(())
     }
 }
@@ -178,7 +238,7 @@ fn identity_of(plan: &Plan) -> Identity {
 }
 
 /// Shards go round the lanes, so that any count of lanes up to that of the shards can start the data.
-fn shards_of(plan: &Plan, lane: usize) -> Vec<ShardId> {
+pub(crate) fn shards_of(plan: &Plan, lane: usize) -> Vec<ShardId> {
     (0..plan.info.shards).filter(|shard| usize::from(*shard) % plan.cores.len() == lane).map(ShardId).collect()
 }
 
@@ -200,6 +260,10 @@ fn wait_recovered(lanes: usize, reports: &Receiver<Result<Recovered>>) -> Result
         let one = reports.recv().map_err(|_| Error::new("a lane ended before it had recovered"))??;
         sum.events += one.events;
         sum.torn_bytes = sum.torn_bytes.max(one.torn_bytes);
+        sum.micros = sum.micros.max(one.micros);
+        sum.restored.extend(one.restored);
+        sum.starts.extend(one.starts);
+        sum.run = one.run;
         unused = Some(match unused {
             None => one.unused,
             Some(all) => all.into_iter().filter(|name| one.unused.contains(name)).collect(),
@@ -210,10 +274,14 @@ fn wait_recovered(lanes: usize, reports: &Receiver<Result<Recovered>>) -> Result
 }
 
 /// Binds the sockets of all lanes. Other processes may not share the port, though our lanes do.
-fn listen(plan: &Plan, lanes: Vec<Sender<Listeners>>) -> Result<(SocketAddr, Option<SocketAddr>)> {
+fn listen(
+    plan: &Plan,
+    lanes: Vec<Sender<Opened>>,
+    archives: Vec<Option<ArchiveOfLane>>,
+) -> Result<(SocketAddr, Option<SocketAddr>)> {
     let mut address = claim(plan.listen, "--listen")?;
     let mut management = plan.management_listen.map(|wanted| claim(wanted, "--management-listen")).transpose()?;
-    for lane in lanes {
+    for (lane, archive) in lanes.into_iter().zip(archives) {
         let api = orderlane_monoio::bind(address).context(format!("listening on {address} (--listen)"))?;
         address = api.local_addr().context("asking for the address")?;
         let own = match &mut management {
@@ -224,7 +292,8 @@ fn listen(plan: &Plan, lanes: Vec<Sender<Listeners>>) -> Result<(SocketAddr, Opt
             }
             None => None,
         };
-        lane.send(Listeners { api, management: own }).map_err(|_| Error::new("a lane ended before it could listen"))?;
+        let opened = Opened { archive, listeners: Listeners { api, management: own } };
+        lane.send(opened).map_err(|_| Error::new("a lane ended before it could listen"))?;
     }
     Ok((address, management))
 }
@@ -253,11 +322,11 @@ async fn run_one(
 
 async fn run_lane_of(
     driver: MonoioDriver,
-    plan: LanePlan,
+    mut plan: LanePlan,
     state: &State,
     run: impl AsyncFn(WiredLane) -> std::result::Result<(), CommitError>,
 ) -> std::result::Result<(), String> {
-    let made = match &plan.files {
+    let made = match plan.files.take() {
         Some(files) => Some(recover(&driver, &plan, files).await),
         None => None,
     };
@@ -270,9 +339,10 @@ async fn run_lane_of(
         }
         None => (None, Recovered::default()),
     };
+    let events = recovered.events;
     let _ = plan.recovered.send(Ok(recovered));
     // Another lane could not recover: the process ends.
-    let Ok(listeners) = plan.listeners.recv() else { return Ok(()) };
+    let Ok(Opened { archive, listeners }) = plan.listeners.recv() else { return Ok(()) };
     let port = Port::new(plan.mesh, plan.lane_of_shard, plan.metrics.clone());
     let context = GatewayContext::new(
         plan.identity.shards,
@@ -287,41 +357,64 @@ async fn run_lane_of(
     serve(&driver, listeners, &connections, &plan.shutdown).map_err(|error| error.to_string())?;
     state.set_lane_up(plan.lane);
     let clients = Rc::new(connections);
-    let Some(turn) = turn else {
+    let (Some(turn), Some(archive)) = (turn, archive) else {
         run_ceiling(driver, port, clients, plan.shutdown).await;
         return Ok(());
     };
     let timeout_micros = micros(plan.options.payment_timeout);
     let outside = Simulated::new(timeout_micros, plan.metrics);
-    let lane = Lane { driver, turn, prefetch: AllInMemory, outside, port, clients, shutdown: plan.shutdown };
+    let prefetch = Archivist::new(ArchivistOptions {
+        lane: plan.lane as u16,
+        limits: CutLimits { cut_orders: plan.options.keep.archive_run, ..CutLimits::default() },
+        sender: archive.sender,
+        receiver: archive.receiver,
+        filters: archive.filters,
+        checkpoint_bytes: archive.checkpoint_bytes,
+        first_cut_soon: events > FIRST_CUT_EVENTS || archive.has_fallen_back,
+    });
+    let lane = Lane { driver, turn, prefetch, outside, port, clients, shutdown: plan.shutdown };
     run(lane).await.map_err(|error| error.to_string())
 }
 
-/// Folds the journal into the lane's shards and opens the journal of this run.
+/// Recovers the lane's shards and opens the journal of this run.
 async fn recover(
     driver: &MonoioDriver,
     plan: &LanePlan,
-    files: &SegmentFiles,
+    files: Arc<Stored>,
 ) -> Result<(Turn<JournalCommit<MonoioDriver>>, Recovered)> {
-    let mut shards: Vec<Shard> = plan.shards.iter().map(|shard| Shard::new(shard_config(plan, *shard))).collect();
-    let lanes = |shard: ShardId| plan.shards.iter().position(|own| *own == shard).expect("a wanted shard");
-    let wanted: Vec<(ShardId, Sequence)> = plan.shards.iter().map(|shard| (*shard, 1)).collect();
-    let read = files
-        .recover(plan.identity, &wanted, |shard, _sequence, time: Time, event| shards[lanes(shard)].apply(time, event))
-        .context("recovering the journal")?;
-    let mut options = JournalOptions::new(plan.identity, read.run_next, plan.lane as u16, read.next.clone());
+    let started = Instant::now();
+    let configs: Vec<Config> = plan.shards.iter().map(|shard| shard_config(plan, *shard)).collect();
+    let read = recovery::recover(&files.segments, &files.checkpoints, plan.identity, &configs)?;
+    drop(files);
+    let journal = read.journal;
+    let mut options = JournalOptions::new(plan.identity, journal.run_next, plan.lane as u16, journal.next.clone());
     options.durability = match plan.options.durability {
         cli::Durability::Fsync => Durability::Fsync,
         cli::Durability::Os => Durability::Os,
     };
     let commit = JournalCommit::open(driver.clone(), options).await.context("opening the journal")?;
-    let turn = Turn::new(shards, plan.identity.shards, commit, Limits::default());
-    Ok((turn, Recovered { events: read.events, torn_bytes: read.torn_bytes, unused: read.unused }))
+    let turn = Turn::new(read.shards, plan.identity.shards, commit, Limits::default());
+    let recovered = Recovered {
+        events: journal.events,
+        torn_bytes: journal.torn_bytes,
+        micros: micros(started.elapsed()),
+        warnings: Vec::new(),
+        unused: journal.unused,
+        restored: read.restored,
+        starts: journal.next.iter().map(|(shard, next)| (*shard, next - 1)).collect(),
+        run: journal.run_next,
+    };
+    Ok((turn, recovered))
+}
+
+pub(crate) fn owner_of(identity: Identity) -> Owner {
+    Owner { directory: identity.directory, shards: identity.shards }
 }
 
 fn shard_config(plan: &LanePlan, shard: ShardId) -> Config {
     Config {
         hold_ttl_micros: micros(plan.options.hold_ttl),
+        key_retention_micros: micros(plan.options.keep.keep_keys),
         ..crate::engine::config_of(shard, plan.identity, plan.seed)
     }
 }
@@ -335,10 +428,11 @@ pub(crate) fn config_of(shard: ShardId, identity: Identity, seed: u64) -> Config
         hold_ttl_micros: 60_000_000,
         retry_first_micros: 200_000,
         retry_max_micros: 5_000_000,
+        key_retention_micros: 24 * 3600 * 1_000_000,
     }
 }
 
-fn micros(duration: std::time::Duration) -> u64 {
+pub(crate) fn micros(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 

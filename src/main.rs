@@ -1,12 +1,19 @@
 //! `orderlane`: the one place where the product is wired.
 
+mod aside;
+mod byte_size;
 mod cli;
 mod commands;
 mod config;
+mod control;
 mod data;
 mod engine;
 mod error;
+mod keeping;
 mod provider;
+mod recovery;
+mod retention;
+mod tree;
 
 use std::process::ExitCode;
 
@@ -27,6 +34,8 @@ fn main() -> ExitCode {
         cli::Command::Loadtest(options) => commands::loadtest(options),
         cli::Command::Token(options) => commands::token(&options),
         cli::Command::Journal(options) => commands::journal(options),
+        cli::Command::Backup(options) => commands::backup(&options),
+        cli::Command::Restore(options) => commands::restore(&options),
         cli::Command::Healthcheck(options) => commands::healthcheck(&options),
     };
     match result {

@@ -124,6 +124,7 @@ fn config(shard: ShardId) -> Config {
         hold_ttl_micros: 60_000_000,
         retry_first_micros: 200_000,
         retry_max_micros: 5_000_000,
+        key_retention_micros: 86_400_000_000,
     }
 }
 

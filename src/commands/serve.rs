@@ -4,18 +4,26 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, Instant};
 
-use orderlane_gateway::actuator::Info;
+use orderlane_archive::ToKeeper;
+use orderlane_gateway::actuator::{Info, Retention};
 use orderlane_gateway::auth::{Keys, Scope};
 use orderlane_monoio::{Choice, Io, affinity_cores, choose};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use crate::byte_size::ByteSize;
 use crate::cli;
+use crate::commands::backup::report;
+use crate::commands::journal::verified;
 use crate::commands::token;
+use crate::control::Control;
 use crate::data::DataDirectory;
 use crate::engine::{Engine, Plan};
 use crate::error::{Context, Error, Result};
+use crate::retention::retention;
+use crate::tree::Copied;
 
 /// Shards of the surface that is measured without an engine.
 const SHARDS_WITHOUT_ENGINE: u16 = 8;
@@ -27,8 +35,12 @@ pub(crate) fn serve(options: cli::Serve) -> Result<ExitCode> {
         signal_hook::flag::register(signal, ended.clone()).context("registering the signals")?;
     }
     let plan = plan(&options)?;
-    let banner = Banner::of(&plan);
+    let banner = Banner::of(&plan)?;
     let engine = Engine::start(plan, async |lane| orderlane_lane::run(lane).await)?;
+    let _control = match (banner.data.as_deref(), engine.keeper()) {
+        (Some(data), Some(keeper)) => Some(Control::listen(data, move |target| backup(&keeper, target))?),
+        _ => None,
+    };
     banner.print(&engine);
     while !ended.load(std::sync::atomic::Ordering::Relaxed) && !engine.has_ended() {
         std::thread::sleep(Duration::from_millis(20));
@@ -45,6 +57,23 @@ pub(crate) fn serve(options: cli::Serve) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Copies the data directory of the running engine into an empty directory; gives the report.
+fn backup(keeper: &Sender<ToKeeper>, target: PathBuf) -> std::result::Result<String, String> {
+    let started = Instant::now();
+    // The keeper makes the directory, when all is in it.
+    std::fs::remove_dir(&target).map_err(|error| format!("{}: {error}", target.display()))?;
+    let (done, hears) = channel();
+    let gone = || "the keeper of the archive has ended; see the log".to_owned();
+    keeper.send(ToKeeper::Backup { target: target.clone(), done }).map_err(|_| gone())?;
+    let copied = hears.recv().map_err(|_| gone())??;
+    let verified = verified(&target).map_err(|error| error.to_string())?;
+    if verified.violations > 0 {
+        return Err(format!("the copy has {} violations; see journal verify", verified.violations));
+    }
+    let copied = Copied { files: copied.files, linked: copied.linked, bytes: copied.bytes };
+    Ok(report(&verified, copied, started))
+}
+
 fn log(filter: &str) -> Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(filter).context("--log")?;
     let subscriber = tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).finish();
@@ -56,6 +85,8 @@ fn plan(options: &cli::Serve) -> Result<Plan> {
     if engine.payment != "simulated" {
         return Err(Error::usage(format!("--payment {}: this build knows `simulated` only", engine.payment)));
     }
+    // Before anything is made on the disk.
+    retention(&engine.keep, 1)?;
     let data = data_of(options)?;
     let shards = data.as_ref().map_or(SHARDS_WITHOUT_ENGINE, |data| data.identity.shards);
     let cores = cores_of(engine, shards)?;
@@ -178,19 +209,23 @@ struct Banner {
     info: Info,
     reason: String,
     data: Option<PathBuf>,
+    upgraded_from: Option<u32>,
+    retention: Retention,
     pinned: bool,
     dev: bool,
 }
 
 impl Banner {
-    fn of(plan: &Plan) -> Banner {
-        Banner {
+    fn of(plan: &Plan) -> Result<Banner> {
+        Ok(Banner {
             info: plan.info.clone(),
             reason: plan.choice.reason.clone(),
             data: plan.data.as_ref().map(|data| data.path.clone()),
+            upgraded_from: plan.data.as_ref().and_then(|data| data.upgraded_from),
+            retention: retention(&plan.options.keep, plan.cores.len())?,
             pinned: plan.cores.iter().all(Option::is_some),
             dev: plan.options.auth == "dev" && plan.data.is_some(),
-        }
+        })
     }
 
     /// Whoever reads may have gone away: that is no reason to stop.
@@ -211,11 +246,21 @@ impl Banner {
             let recovered = &engine.recovered;
             writeln!(
                 out,
-                "  data        {}: {} events recovered, {} torn bytes cut",
+                "  data        {}: {} events recovered in {:.2} s, {} torn bytes cut",
                 data.display(),
                 recovered.events,
+                recovered.micros as f64 / 1e6,
                 recovered.torn_bytes
             )?;
+            for warning in &recovered.warnings {
+                writeln!(out, "  WARNING     {warning}")?;
+            }
+        }
+        if let Some(version) = self.upgraded_from {
+            writeln!(out, "  upgraded    from version {version}: older releases refuse this directory now")?;
+        }
+        if self.data.is_some() {
+            writeln!(out, "  keeps       {}", kept(&self.retention))?;
         }
         if let Some(line) = self.curl(engine) {
             writeln!(out, "  try         {line}")?;
@@ -228,4 +273,19 @@ impl Banner {
         let token = token::sign(data, "developer", &[Scope::Admin], Duration::from_secs(3600)).ok()?;
         Some(format!("curl -H 'Authorization: Bearer {token}' http://{}/v1/invariants", engine.address))
     }
+}
+
+/// What is kept, in words.
+fn kept(retention: &Retention) -> String {
+    let time = |micros| humantime::format_duration(Duration::from_micros(micros));
+    let size = |bytes: Option<u64>| bytes.map_or_else(String::new, |bytes| format!(" (at most {})", ByteSize(bytes)));
+    let keys = retention.keys_max.map_or_else(String::new, |max| format!(" (at most {max})"));
+    format!(
+        "keys {}{keys}, orders {}{}; {} of the disk stay free{}",
+        time(retention.key_micros),
+        time(retention.order_micros),
+        size(retention.order_bytes_max),
+        ByteSize(retention.disk_reserve_bytes),
+        retention.data_bytes_max.map_or_else(String::new, |max| format!(", at most {} are used", ByteSize(max)))
+    )
 }

@@ -119,8 +119,26 @@ fn arguments(engine: &cli::Engine, command: &mut Command) {
     flag("payment", engine.payment.clone());
     flag("hold-ttl", humantime::format_duration(engine.hold_ttl).to_string());
     flag("payment-timeout", humantime::format_duration(engine.payment_timeout).to_string());
+    let keep = &engine.keep;
+    flag("keep-keys", humantime::format_duration(keep.keep_keys).to_string());
+    flag("keep-keys-max", keep.keep_keys_max.to_string());
+    flag("keep-orders", humantime::format_duration(keep.keep_orders).to_string());
+    flag("archive-run", keep.archive_run.to_string());
+    flag("archive-window", keep.archive_window.to_string());
+    for (name, size) in [
+        ("keep-orders-bytes", keep.keep_orders_bytes),
+        ("disk-reserve", keep.disk_reserve),
+        ("data-max", keep.data_max),
+    ] {
+        if let Some(size) = size {
+            flag(name, size.to_string());
+        }
+    }
     flag("log-requests", engine.log_requests.to_string());
     flag("log", engine.log.clone());
+    if let Some(directory) = &keep.audit_dir {
+        command.arg("--audit-dir").arg(directory);
+    }
 }
 
 /// The last lines of a server's log, for a message.
