@@ -3,7 +3,7 @@
 use std::fs;
 
 /// What each hop's file calls to make the next one.
-const CALLS: [&str; 5] = ["commands::serve(", "orderlane_lane::run(", "turn.step(", ".handle(", "order::decide("];
+const CALLS: [&str; 5] = ["commands::serve(", "orderlane_lane::run(", "turn.step(", ".handle_with(", "order::decide("];
 
 #[test]
 fn from_main_to_the_domain_in_five_hops() {

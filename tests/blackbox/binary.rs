@@ -44,12 +44,21 @@ pub(crate) fn orderlane(arguments: &[&str]) -> Command {
 #[track_caller]
 pub(crate) fn run(command: &mut Command) -> Ended {
     let mut child = command.spawn().expect("the binary starts");
+    // Read while it runs: a full pipe would stop it.
+    let stdout = read_all(child.stdout.take().expect("piped"));
+    let stderr = read_all(child.stderr.take().expect("piped"));
     let status = wait(&mut child);
-    let (mut stdout, mut stderr) = (String::new(), String::new());
-    child.stdout.take().expect("piped").read_to_string(&mut stdout).expect("UTF-8 on stdout");
-    child.stderr.take().expect("piped").read_to_string(&mut stderr).expect("UTF-8 on stderr");
+    let [stdout, stderr] = [stdout, stderr].map(|reader| reader.join().expect("UTF-8"));
     let status = status.unwrap_or_else(|| panic!("{command:?} did not end\n{stdout}\n{stderr}"));
     Ended { status, stdout, stderr }
+}
+
+fn read_all(mut pipe: impl Read + Send + 'static) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        pipe.read_to_string(&mut text).expect("UTF-8");
+        text
+    })
 }
 
 /// Waits for the end of a child; one that does not come to it is killed, and that is `None`.

@@ -71,9 +71,9 @@ fn what_is_no_data_directory_is_refused_by_name_and_left_alone() {
     let server = Server::start(&["--lanes", "1"]);
     server.terminate();
     let path = server.data().join("orderlane.json");
-    let later = fs::read_to_string(&path).expect("there").replacen("\"version\": 1", "\"version\": 2", 1);
+    let later = fs::read_to_string(&path).expect("there").replacen("\"version\": 2", "\"version\": 3", 1);
     fs::write(&path, later).expect("written");
-    serve(&server.data(), &[]).assert_refused(&["version 2", server.data().to_str().expect("UTF-8")]);
+    serve(&server.data(), &[]).assert_refused(&["version 3", server.data().to_str().expect("UTF-8")]);
     let file = home.path().join("file");
     fs::write(&file, "x").expect("written");
     serve(&file, &[]).assert_refused(&[file.to_str().expect("UTF-8")]);

@@ -8,15 +8,19 @@ use std::sync::OnceLock;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
 /// What each crate may import of ours. A crate that is not here may not be in the workspace.
-const MAY_IMPORT: [(&str, &[&str]); 9] = [
+const MAY_IMPORT: [(&str, &[&str]); 10] = [
     ("orderlane-core", &[]),
     ("orderlane-loadtest", &[]),
     ("orderlane-lane", &["orderlane-core"]),
     ("orderlane-monoio", &["orderlane-core", "orderlane-lane"]),
     ("orderlane-journal", &["orderlane-core", "orderlane-lane"]),
+    ("orderlane-archive", &["orderlane-core", "orderlane-lane"]),
     ("orderlane-gateway", &["orderlane-core", "orderlane-lane"]),
     ("orderlane-criterion", &["orderlane-core", "orderlane-lane", "orderlane-journal", "orderlane-gateway"]),
-    ("orderlane-sim", &["orderlane-core", "orderlane-lane", "orderlane-journal", "orderlane-gateway"]),
+    (
+        "orderlane-sim",
+        &["orderlane-core", "orderlane-lane", "orderlane-journal", "orderlane-archive", "orderlane-gateway"],
+    ),
     (
         "orderlane",
         &[
@@ -24,6 +28,7 @@ const MAY_IMPORT: [(&str, &[&str]); 9] = [
             "orderlane-lane",
             "orderlane-monoio",
             "orderlane-journal",
+            "orderlane-archive",
             "orderlane-gateway",
             "orderlane-loadtest",
         ],

@@ -2,6 +2,7 @@
 
 mod answer;
 mod architecture;
+mod archive;
 mod bad_input;
 mod binary;
 mod client;
