@@ -210,6 +210,7 @@ mod tests {
             statuses: [1; 10],
             elapsed_micros: 3_600_000_000,
             orders: 3,
+            archive: crate::watch::ArchiveCounts::default(),
             requests: 4,
             starts: 2,
             trace_digest,

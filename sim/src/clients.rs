@@ -43,8 +43,8 @@ const FINAL_PAGE: usize = 50;
 #[derive(Clone)]
 pub struct Clients(Rc<Shared>);
 
-/// Customer, key, status, and whether it was part of a batch.
-type AnswerScope = (String, String, u64, bool);
+/// Customer, key, the order where keys expire, status, and whether it was part of a batch.
+type AnswerScope = (String, String, Option<OrderId>, u64, bool);
 
 /// What the clients share.
 struct Shared {
@@ -160,7 +160,7 @@ impl Shared {
         match &ask.asked {
             Asked::Place(placing) if parsed.status < 300 => {
                 self.acknowledge(ask.number, body);
-                self.compare(ask, placing, u64::from(parsed.status), &parsed.body);
+                self.compare(ask, placing, u64::from(parsed.status), (body, &parsed.body));
             }
             Asked::PlaceMany(placings) if parsed.status == 200 => {
                 let items = body.as_array().map(Vec::as_slice).unwrap_or_default();
@@ -168,7 +168,7 @@ impl Shared {
                 for ((item, text), placing) in items.iter().zip(texts).zip(placings) {
                     self.acknowledge(ask.number, &item["order"]);
                     if let Some(status @ (201 | 202)) = item["status"].as_u64() {
-                        self.compare(ask, placing, status, text);
+                        self.compare(ask, placing, status, (&item["order"], text));
                     }
                 }
             }
@@ -181,9 +181,11 @@ impl Shared {
     }
 
     /// The same key has the same answer, of each kind that it may have, to the last byte.
-    fn compare(&self, ask: &Ask, placing: &Placing, status: u64, text: &[u8]) {
+    fn compare(&self, ask: &Ask, placing: &Placing, status: u64, (order, text): (&Value, &[u8])) {
         let in_batch = matches!(ask.asked, Asked::PlaceMany(_));
-        let scope = (placing.customer.clone(), placing.key.clone(), status, in_batch);
+        let keys_expire = self.sim.options().keys_expire();
+        let order = order["id"].as_str().filter(|_| keys_expire).and_then(OrderId::parse);
+        let scope = (placing.customer.clone(), placing.key.clone(), order, status, in_batch);
         let mut created = self.created.borrow_mut();
         let first = created.entry(scope).or_insert_with(|| text.to_vec());
         if first != text {

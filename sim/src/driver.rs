@@ -24,25 +24,42 @@ pub const TIMER_LATE_MICROS_MAX: u64 = 50_000;
 
 /// The wall clocks of the machine as each lane sees them: the true time and an offset. They outlive a process.
 #[derive(Clone, Debug)]
-pub struct Clocks(Rc<Vec<Cell<i64>>>);
+pub struct Clocks(Rc<Offsets>);
+
+#[derive(Debug)]
+struct Offsets {
+    lanes: Vec<Cell<i64>>,
+    /// All that clocks were set back by, together.
+    back: Cell<u64>,
+}
 
 impl Clocks {
     /// Clocks of so many lanes that agree.
     #[must_use]
     pub fn new(lanes: u16) -> Clocks {
-        Clocks(Rc::new((0..lanes).map(|_| Cell::new(0)).collect()))
+        Clocks(Rc::new(Offsets { lanes: (0..lanes).map(|_| Cell::new(0)).collect(), back: Cell::new(0) }))
     }
 
     /// Sets a lane's clock forward or back.
     pub fn shift(&self, lane: u16, micros: i64) {
-        let offset = &self.0[usize::from(lane)];
+        let offset = &self.0.lanes[usize::from(lane)];
         offset.set(offset.get() + micros);
+        if micros < 0 {
+            self.0.back.set(self.0.back.get() + micros.unsigned_abs());
+        }
     }
 
     /// What a lane's clock shows, if it has not shown more before.
     #[must_use]
     pub fn read(&self, lane: u16, truth: Time) -> u64 {
-        truth.0.saturating_add_signed(self.0[usize::from(lane)].get())
+        truth.0.saturating_add_signed(self.0.lanes[usize::from(lane)].get())
+    }
+
+    /// What the keeper's clock shows: never more than any lane's. All of a product share one clock; here they do not, and a key may
+    /// not be dropped whose shard still counts on it.
+    #[must_use]
+    pub fn keepers(&self, truth: Time) -> Time {
+        Time(truth.0 - self.0.back.get())
     }
 }
 

@@ -96,6 +96,30 @@ faults! {
     Disconnect "disconnect" 60 "a client goes away before the answer",
     SplitBytes "split-bytes" 400 "bytes arrive piece by piece",
     Reset "connection-reset" 20 "a connection breaks in the middle",
+    // The archive and its keeper; only where the world has one.
+    CheckpointRot "checkpoint-rot" 500 "a bit of a checkpoint at rest has flipped",
+    ArchiveReadError "archive-read-error" 5 "a read of the archive fails",
+    ArchiveWriteError "archive-write-error" 5 "a write to the archive fails, and happens or not",
+    KeeperStall "keeper-stall" 300 "the keeper of the archive does not run for a while",
+    SlowArchive "slow-archive" 100 "a step of the keeper takes long",
+    DiskFull "disk-full" 200 "others fill the disk nearly up, for a while",
+    LateRetry "late-retry" 300 "a client sends a request again when its key has expired",
+}
+
+impl Fault {
+    /// The kinds that need no archive.
+    pub const OF_ALL_WORLDS: &[Fault] = Fault::ALL.split_at(Fault::CheckpointRot as usize).0;
+    /// The kinds that end a lane which meets them.
+    pub const OF_LANE_DISKS: [Fault; 4] = [Fault::WriteError, Fault::NoSpace, Fault::CreateError, Fault::SyncError];
+
+    /// Whether a lane ends that meets this.
+    #[must_use]
+    pub fn fails_lanes(self) -> bool {
+        Fault::OF_LANE_DISKS.contains(&self)
+    }
+
+    /// The kinds that need an archive.
+    pub const OF_ARCHIVE: &[Fault] = Fault::ALL.split_at(Fault::CheckpointRot as usize).1;
 }
 
 /// No kind is made more frequent than this by a factor.

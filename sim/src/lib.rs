@@ -12,6 +12,7 @@ pub mod executor;
 pub mod faults;
 pub mod history;
 pub mod invariants;
+pub mod keeper;
 pub mod log;
 pub mod matrix;
 pub mod model;

@@ -68,6 +68,8 @@ fn workload() -> Options {
         segment_bytes: (16 << 10, 16 << 10),
         limits: Limits::default(),
         crashes_max: 0,
+        key_retention_micros: u64::MAX,
+        archive: None,
         seed: 4,
     }
 }

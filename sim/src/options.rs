@@ -45,6 +45,25 @@ pub struct Options {
     pub limits: Limits,
     /// Crashes and stops, at most.
     pub crashes_max: u32,
+    /// So long after the end of its saga an order answers for its idempotency key, microseconds.
+    pub key_retention_micros: u64,
+    /// What leaves the memory, and when; `None`: nothing ever does.
+    pub archive: Option<ArchiveOptions>,
+}
+
+/// The bounds of an archive: tiny ones, so that a short life sees many cuts and windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArchiveOptions {
+    /// Quiet orders of a lane that begin a cut.
+    pub run_orders: u64,
+    /// Bytes of the journal of a lane that begin a cut.
+    pub cut_bytes: u64,
+    /// Orders of a window.
+    pub window_orders: u64,
+    /// Things that a slice of a cut, or of an eviction, looks at.
+    pub slice: usize,
+    /// Bytes of a checkpoint that are written at once.
+    pub chunk_bytes: usize,
 }
 
 impl Options {
@@ -52,7 +71,13 @@ impl Options {
     #[must_use]
     pub fn draw(seed: u64) -> Options {
         let mut random = Random::named(seed, "options");
-        let faults = draw_faults(&mut random);
+        // A stream of its own: worlds without an archive are what they were before there was one.
+        let mut archive_random = Random::named(seed, "archive");
+        let archive = ArchiveOptions::draw(&mut archive_random);
+        let mut faults = draw_faults(&mut random);
+        if archive.is_some() {
+            faults = draw_archive_faults(faults, &mut archive_random);
+        }
         let shards = random.between(1, 6) as u16;
         let small = faults.has(Fault::InboxFull);
         let operations_max = *random.pick(&[60, 200, 200, 600]);
@@ -83,7 +108,18 @@ impl Options {
             segment_bytes: *random.pick(&[(16 << 10, 16 << 10), (16 << 10, 64 << 10), (64 << 10, 256 << 10)]),
             limits,
             crashes_max: *random.pick(&[0, 1, 3, 6, 12]),
+            key_retention_micros: match archive {
+                Some(_) => *archive_random.pick(&[50_000, 1_000_000, 20_000_000, KEY_RETENTION_MICROS]),
+                None => KEY_RETENTION_MICROS,
+            },
+            archive,
         }
+    }
+
+    /// Whether orders answer for their keys only for a while that a world lives to see.
+    #[must_use]
+    pub fn keys_expire(&self) -> bool {
+        self.key_retention_micros < KEY_RETENTION_MICROS
     }
 
     /// Whether an operation was cut.
@@ -93,13 +129,46 @@ impl Options {
     }
 }
 
+/// What the product keeps a key for; no world lives so long.
+const KEY_RETENTION_MICROS: u64 = 24 * 3_600 * 1_000_000;
+/// Whether the worlds that are drawn have an archive.
+const HAS_ARCHIVE: bool = true;
+
+impl ArchiveOptions {
+    fn draw(random: &mut Random) -> Option<ArchiveOptions> {
+        let archive = ArchiveOptions {
+            run_orders: *random.pick(&[8, 16, 64]),
+            cut_bytes: *random.pick(&[16 << 10, 64 << 10, 1 << 20]),
+            window_orders: *random.pick(&[64, 128, 512]),
+            slice: *random.pick(&[1, 3, 16]),
+            chunk_bytes: *random.pick(&[64, 512, 4096]),
+        };
+        (random.chance(800) && HAS_ARCHIVE).then_some(archive)
+    }
+}
+
+/// The kinds that need an archive: in one world of eight one of them alone, else each with an even chance; none where there are
+/// no others either.
+fn draw_archive_faults(faults: FaultSet, random: &mut Random) -> FaultSet {
+    if faults == FaultSet::default() || faults == FaultSet::all() {
+        return faults;
+    }
+    if random.below(8) == 0 {
+        return alone(*random.pick(Fault::OF_ARCHIVE));
+    }
+    Fault::OF_ARCHIVE.iter().filter(|_| random.chance(500)).fold(faults, |set, fault| set.with(*fault))
+}
+
 /// One seed in ten has one kind alone, one in twenty has none, one in ten has all; the others have each with an even chance.
 fn draw_faults(random: &mut Random) -> FaultSet {
     match random.below(20) {
         0 => FaultSet::default(),
-        1 | 2 => alone(*random.pick(Fault::ALL)),
+        1 | 2 => alone(*random.pick(Fault::OF_ALL_WORLDS)),
         3 | 4 => FaultSet::all(),
-        _ => Fault::ALL.iter().filter(|_| random.chance(500)).fold(FaultSet::default(), |set, fault| set.with(*fault)),
+        _ => Fault::OF_ALL_WORLDS
+            .iter()
+            .filter(|_| random.chance(500))
+            .fold(FaultSet::default(), |set, fault| set.with(*fault)),
     }
 }
 
@@ -118,6 +187,8 @@ fn alone(fault: Fault) -> FaultSet {
         | Fault::MisdirectedRead
         | Fault::BitRot
         | Fault::CrashInRecovery => set.with(Fault::PowerLoss),
+        Fault::CheckpointRot => set.with(Fault::ProcessKill),
+        Fault::LateRetry => set.with(Fault::Retry),
         Fault::OtherLaneCount => set.with(Fault::ProcessKill),
         Fault::AnswerAfterEnd => set.with(Fault::CancelAnyTime),
         Fault::LateMoney => set.with(Fault::ChargeLost),

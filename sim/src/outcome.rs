@@ -4,6 +4,7 @@ use orderlane_core::saga::Reached;
 
 use crate::options::Options;
 use crate::sim::Violation;
+use crate::watch::ArchiveCounts;
 
 /// The result of one seed.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct Outcome {
     pub elapsed_micros: u64,
     /// Orders in the logs at the end.
     pub orders: u64,
+    /// What the archive has done.
+    pub archive: ArchiveCounts,
     /// Requests of clients, retries included.
     pub requests: u64,
     /// Starts of the engine.

@@ -118,6 +118,10 @@ struct World {
     disk_errors_before: u64,
     /// Holds that are over by the clock of their lane, and since when that is seen of the process that lives.
     holds_over: BTreeMap<OrderId, u64>,
+    /// A start has passed over a checkpoint, and not every shard has two since: one more that is damaged may be the last.
+    has_fallen_back: bool,
+    /// Others fill the disk until then.
+    full_until: Option<u64>,
     /// What becomes of unsynced writes at a crash that the disk was asked for; drawn without it.
     fate: Option<Policy>,
 }
@@ -141,7 +145,7 @@ impl World {
         let history = Rc::new(RefCell::new(History::default()));
         let clients = Clients::start(&sim, network.clone(), history.clone());
         let around = Surroundings {
-            watch: Watch::new(options.shards),
+            watch: Watch::new(options.shards, options.key_retention_micros),
             disk: SimDisk::new(&sim),
             network,
             provider: Provider::new(&sim),
@@ -170,6 +174,8 @@ impl World {
             crash_pending: None,
             disk_errors_before: 0,
             holds_over: BTreeMap::new(),
+            has_fallen_back: false,
+            full_until: None,
             fate: None,
         }
     }
@@ -197,6 +203,7 @@ impl World {
         self.clients.final_read();
         let deadline = self.elapsed() + HEAL_MICROS_MAX;
         self.until(deadline, "the last reads", |world| world.clients.final_done())?;
+        self.forget()?;
         self.stop()?;
         self.final_checks()
     }
@@ -211,6 +218,9 @@ impl World {
         self.sim().note("heal", &[self.steps]);
         self.sim().faults().heal();
         self.around.disk.unrot();
+        if self.full_until.take().is_some() {
+            self.around.disk.leave_room(None);
+        }
         self.fuse = None;
         self.crashes_left = 0;
     }
@@ -267,6 +277,36 @@ impl World {
         })?;
         self.life = Life::Down { until: u64::MAX };
         Ok(())
+    }
+
+    /// What has ended leaves the memory: what is left of it is less than begins a cut.
+    fn forget(&mut self) -> Go {
+        let deadline = self.elapsed() + STOP_MICROS_MAX;
+        while let Err(text) = self.remembers_little() {
+            self.step()?;
+            if self.elapsed() > deadline {
+                self.sim().violate("memory-is-bounded", None, text);
+                return Err(Broken);
+            }
+        }
+        Ok(())
+    }
+
+    fn remembers_little(&self) -> Result<(), String> {
+        let Some(archive) = self.sim().options().archive else { return Ok(()) };
+        let seen = self.around.watch.seen();
+        // Orders that are named by messages of which no event says that they have arrived cannot leave.
+        let named = |source: u16| {
+            let links = seen.model.links.iter().filter(|(own, _, _)| own.0 == source);
+            links.map(|(_, _, link)| link.told.len() as u64 - link.delivered).sum::<u64>()
+        };
+        let of_lane = |lane: u16| {
+            let own = seen.memory.iter().enumerate().filter(|(shard, _)| *shard as u16 % self.lanes == lane);
+            own.map(|(shard, memory)| memory.quiet.saturating_sub(named(shard as u16))).sum::<u64>()
+        };
+        let most = (0..self.lanes).map(of_lane).max().unwrap_or_default();
+        let text = || format!("a lane keeps {most} ended orders in memory, {} begin a cut", archive.run_orders);
+        if most < archive.run_orders { Ok(()) } else { Err(text()) }
     }
 
     fn ask_to_stop(&mut self) {
@@ -337,7 +377,7 @@ impl World {
                 if process.is_serving() {
                     self.around.disk.start_is_over();
                 }
-                self.weather();
+                self.weather()?;
             }
             Life::Stopping(process, _) if process.has_ended() => self.ended(),
             Life::Stopping(process, _) if process.failed().is_some() => self.lane_failed(),
@@ -384,6 +424,7 @@ impl World {
             statuses: statuses(&seen.model),
             elapsed_micros: sim.executor().elapsed_micros(),
             orders: seen.model.orders.len() as u64,
+            archive: seen.archive,
             requests: self.history.borrow().operations.len() as u64,
             starts: u64::from(self.starts),
             trace_digest: sim.trace().digest(),

@@ -9,6 +9,7 @@ use crate::coverage::Coverage;
 use crate::faults::Fault;
 use crate::outcome::Outcome;
 use crate::seeds::Case;
+use crate::watch::ArchiveCounts;
 
 /// From so many seeds on, every kind of fault must have been met.
 const SEEDS_TO_MEET_ALL: u64 = 5_000;
@@ -32,6 +33,8 @@ pub struct Report {
     pub requests: u64,
     /// Starts of the engine.
     pub starts: u64,
+    /// What the archives have done.
+    pub archive: ArchiveCounts,
     /// Seeds that ran twice.
     pub twice: u64,
     /// Ends by status.
@@ -58,6 +61,7 @@ impl Report {
             orders: 0,
             requests: 0,
             starts: 0,
+            archive: ArchiveCounts::default(),
             twice: 0,
             statuses: [0; 10],
             reached: Coverage::default(),
@@ -74,6 +78,7 @@ impl Report {
         self.orders += outcome.orders;
         self.requests += outcome.requests;
         self.starts += outcome.starts;
+        self.archive.add(&outcome.archive);
         self.twice += u64::from(outcome.options.seed.wrapping_sub(self.start).is_multiple_of(super::TWICE_EVERY));
         self.statuses.iter_mut().zip(outcome.statuses).for_each(|(sum, count)| *sum += count);
         self.reached.add(&outcome.reached);
@@ -138,6 +143,7 @@ impl Report {
         println!("orders              {}", self.orders);
         println!("requests            {}", self.requests);
         println!("starts              {}", self.starts);
+        self.archive.named().iter().for_each(|(name, count)| println!("{name:<19} {count}"));
         println!("violations          {}", self.all_failures().count());
         println!("run twice           {}, differences {}", self.twice, self.differences.len());
         println!("\nstatus              orders");
@@ -185,6 +191,7 @@ impl Report {
             "orders": self.orders,
             "requests": self.requests,
             "starts": self.starts,
+            "archive": self.archive.named().iter().map(|(name, count)| ((*name).to_owned(), json!(count))).collect::<serde_json::Map<_, _>>(),
             "runTwice": self.twice,
             "differences": self.differences,
             "statuses": statuses.collect::<serde_json::Map<_, _>>(),

@@ -18,6 +18,9 @@ const PIPELINE_MAX: u64 = 5;
 /// Between an answer and the cancel, microseconds, by what it is to meet.
 const CANCEL_AFTER_MICROS: [u64; 5] = [0, 200, 2_000, 50_000, 3_000_000];
 
+/// A late retry comes so long after the retention of its key, at most, microseconds.
+const LATE_MICROS_MAX: u64 = 3_000_000;
+
 /// A client at work.
 pub(super) struct Actor {
     shared: Rc<Shared>,
@@ -163,6 +166,22 @@ impl Actor {
             }
         }
         self.cancel(planned, random).await;
+        self.late(planned, ask, random).await;
+    }
+
+    /// The same request once more when its key may have expired: then it places another order.
+    async fn late(&mut self, planned: &Planned, ask: &Ask, random: &mut Random) {
+        let sim = self.shared.sim.clone();
+        let first = self.shared.acknowledged.borrow().get(&planned.number).and_then(|orders| orders.first().copied());
+        if !sim.options().keys_expire() || first.is_none() || !sim.faults().draw(Fault::LateRetry, random) {
+            return;
+        }
+        let wait = sim.options().key_retention_micros + random.between(0, LATE_MICROS_MAX);
+        self.session.executor().sleep(wait).await;
+        self.again(planned, ask).await;
+        if self.shared.acknowledged.borrow().get(&planned.number).is_some_and(|orders| orders.len() > 1) {
+            sim.faults().observed(Fault::LateRetry);
+        }
     }
 
     /// The same request once more, though it is answered: with the same key, and now and then with another wait.

@@ -22,11 +22,12 @@ pub(super) enum Verdict {
     Unknown,
 }
 
-/// Judges an answer.
+/// Judges an answer. `keys_expire`: an order answers for its key only for a while after its end, so that the same key may place
+/// another one, also for a careless client.
 ///
 /// # Errors
 /// What breaks the contract.
-pub(super) fn judge(ask: &Ask, parsed: &Parsed) -> Result<Verdict, String> {
+pub(super) fn judge(ask: &Ask, parsed: &Parsed, keys_expire: bool) -> Result<Verdict, String> {
     if parsed.status == 503 && parsed.correlation.is_none() && parsed.close && parsed.body.is_empty() {
         // One connection too many.
         return Ok(Verdict::Again(Value::Null));
@@ -48,7 +49,7 @@ pub(super) fn judge(ask: &Ask, parsed: &Parsed) -> Result<Verdict, String> {
         }
     }
     let wrong = |what: &str| Err(format!("{what} is no answer to {:?}: {} {body}", ask.asked, parsed.status));
-    if ask.details.is_careless {
+    if ask.details.is_careless && !(keys_expire && parsed.status < 300) {
         return match (parsed.status, code) {
             (422, "idempotency-key-reused") => Ok(Verdict::Final(body)),
             _ => wrong("this to a key with another body"),
@@ -61,7 +62,8 @@ pub(super) fn judge(ask: &Ask, parsed: &Parsed) -> Result<Verdict, String> {
             check_placing(placing, &body)?;
             check_end(&body)?;
         }
-        (Asked::PlaceMany(placings), 200, _) => return judge_items(ask, placings, body),
+        (Asked::Place(_), 422, "idempotency-key-reused") if keys_expire => {}
+        (Asked::PlaceMany(placings), 200, _) => return judge_items(ask, placings, body, keys_expire),
         (Asked::Cancel(order) | Asked::Get(order), 200, _) | (Asked::Cancel(order), 202, _) => {
             check_order(&body)?;
             if body["id"] != order.to_string() {
@@ -206,7 +208,7 @@ fn check_end(body: &Value) -> Result<(), String> {
 }
 
 /// The items of a batch. Those that nothing was stored of are to be sent again, all together.
-fn judge_items(ask: &Ask, placings: &[Placing], body: Value) -> Result<Verdict, String> {
+fn judge_items(ask: &Ask, placings: &[Placing], body: Value, keys_expire: bool) -> Result<Verdict, String> {
     let items = body.as_array().map(Vec::as_slice).unwrap_or_default();
     let late = |item: &Value| item["problem"]["code"] == "request-timeout";
     if items.last().is_some_and(late) {
@@ -226,6 +228,7 @@ fn judge_items(ask: &Ask, placings: &[Placing], body: Value) -> Result<Verdict, 
                 check_end(&item["order"])?;
             }
             (Some(503), Some("overloaded" | "shard-unavailable")) => again = true,
+            (Some(422), Some("idempotency-key-reused")) if keys_expire => {}
             _ => return Err(format!("no result for {placing:?}: {item}")),
         }
     }
@@ -308,12 +311,13 @@ mod tests {
             (2, 202, "PENDING", 2, true),
             (0, 500, "PENDING", 2, false),
         ] {
-            let judged = judge(&place(wait), &answer(status, order, quantity));
+            let judged = judge(&place(wait), &answer(status, order, quantity), false);
             assert_eq!(judged.is_ok(), right, "{wait} {status} {order} {quantity}: {judged:?}");
         }
         let mut careless = place(0);
         careless.details.is_careless = true;
-        assert!(judge(&careless, &answer(202, "PENDING", 2)).is_err());
+        assert!(judge(&careless, &answer(202, "PENDING", 2), false).is_err());
+        assert!(judge(&careless, &answer(202, "PENDING", 2), true).is_ok());
     }
     #[test]
     fn a_precondition_allows_what_it_says() {
@@ -342,7 +346,7 @@ mod tests {
             }
             parsed.etag = Some(format!("\"{version}\""));
             parsed.body = body.to_string().into_bytes();
-            let judged = judge(&ask, &parsed);
+            let judged = judge(&ask, &parsed, false);
             assert_eq!(judged.is_ok(), right, "{if_match:?} {status} {version}: {judged:?}");
         }
     }

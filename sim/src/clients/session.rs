@@ -214,7 +214,7 @@ impl Shared {
             self.violate(ask, &format!("the answer to {:?} instead of {correlation}", parsed.correlation));
             return None;
         }
-        let (body, is_final) = match judge(ask, &parsed) {
+        let (body, is_final) = match judge(ask, &parsed, self.sim.options().keys_expire()) {
             Ok(Verdict::Final(body)) => (body, true),
             Ok(Verdict::Again(body)) => (body, false),
             Ok(Verdict::Unknown) => return None,

@@ -54,6 +54,12 @@ impl Disk for NoDisk {
     fn sync(&self, _: &()) -> impl Future<Output = io::Result<()>> + 'static {
         pending()
     }
+    fn open(&self, _: &str) -> impl Future<Output = io::Result<()>> + 'static {
+        pending()
+    }
+    fn remove(&self, _: &str) -> impl Future<Output = io::Result<()>> + 'static {
+        pending()
+    }
     fn rename(&self, _: &str, _: &str) -> impl Future<Output = io::Result<()>> + 'static {
         pending()
     }
@@ -195,6 +201,7 @@ fn start_lane(sim: &Sim, network: &Network) {
             hold_ttl_micros: options.hold_ttl_micros,
             retry_first_micros: 20_000,
             retry_max_micros: 1_000_000,
+            key_retention_micros: options.key_retention_micros,
         })
     };
     let shards = (0..options.shards).map(shard).collect();

@@ -113,6 +113,16 @@ impl Disk for DiskHandle {
         async move { handle.met(ended(handle.start_sync(file)).await) }
     }
 
+    fn open(&self, name: &str) -> impl Future<Output = io::Result<SimFile>> + 'static {
+        let (handle, name) = (self.clone(), name.to_owned());
+        async move { handle.met(ended(handle.start_open(name)).await) }
+    }
+
+    fn remove(&self, name: &str) -> impl Future<Output = io::Result<()>> + 'static {
+        let (handle, name) = (self.clone(), name.to_owned());
+        async move { handle.met(ended(handle.start_remove(name)).await) }
+    }
+
     fn rename(&self, from: &str, to: &str) -> impl Future<Output = io::Result<()>> + 'static {
         let (handle, from, to) = (self.clone(), from.to_owned(), to.to_owned());
         async move { handle.met(ended(handle.start_rename(from, to)).await) }

@@ -10,6 +10,7 @@
 //! clean: no later sync writes them.
 
 mod contents;
+mod copy;
 mod crash;
 mod directory;
 pub(crate) mod frames;
@@ -17,18 +18,23 @@ mod handle;
 mod names;
 mod operations;
 mod rot;
+mod space;
 mod state;
+mod store;
 #[cfg(test)]
 mod tests;
 
-use std::cell::{Ref, RefCell, RefMut};
+use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+pub use copy::FilesCopy;
 pub use crash::{Crash, Policy};
 pub use directory::{FaultMet, SimDirectory};
 pub use handle::{DiskHandle, SimFile};
 pub use rot::Rot;
+pub use space::Room;
+pub use store::{SimStore, StoreCopy};
 
 use orderlane_journal::Identity;
 
@@ -44,6 +50,8 @@ pub struct SimDisk(Rc<Inner>);
 struct Inner {
     sim: Sim,
     state: RefCell<State>,
+    /// Errors of kinds that a lane meets, too, given to keepers so far.
+    keeper_errors: Cell<u64>,
 }
 
 impl SimDisk {
@@ -51,7 +59,7 @@ impl SimDisk {
     #[must_use]
     pub fn new(sim: &Sim) -> SimDisk {
         let state = RefCell::new(State::new(sim.random("disk")));
-        SimDisk(Rc::new(Inner { sim: sim.clone(), state }))
+        SimDisk(Rc::new(Inner { sim: sim.clone(), state, keeper_errors: Cell::new(0) }))
     }
 
     /// From now on wrong reads and rot spare what they would hide without a trace: the last acknowledged frame of a lane, when
@@ -69,13 +77,37 @@ impl SimDisk {
     /// The files, for the start of the process that lives now.
     #[must_use]
     pub fn directory(&self) -> SimDirectory {
-        SimDirectory::new(self.clone(), self.state().process)
+        SimDirectory::new(self.clone(), self.state().process, false)
+    }
+
+    /// The files, for the keeper of the process that lives now.
+    #[must_use]
+    pub fn keeper_directory(&self) -> SimDirectory {
+        SimDirectory::new(self.clone(), self.state().process, true)
+    }
+
+    /// The archive's store, beside these files: what it meets is told there.
+    #[must_use]
+    pub fn store(&self, files: SimDirectory) -> SimStore {
+        SimStore::new(self.clone(), files)
+    }
+
+    /// What the archive's store has, apart from the disk.
+    #[must_use]
+    pub fn store_copy(&self) -> StoreCopy {
+        StoreCopy(self.state().store.clone())
     }
 
     /// How many operations that change something were submitted so far.
     #[must_use]
     pub fn operations(&self) -> u64 {
         self.state().operations
+    }
+
+    /// Errors that keepers were given so far, of the kinds that lanes are given, too.
+    #[must_use]
+    pub fn keeper_errors(&self) -> u64 {
+        self.0.keeper_errors.get()
     }
 
     /// Everything stops when the changing operation with this index has been submitted: see [`SimDisk::crashed`].
@@ -103,6 +135,14 @@ impl SimDisk {
     #[must_use]
     pub fn crashed(&self) -> bool {
         self.state().stopped
+    }
+
+    /// Every file by name, as the machine finds it whose power goes now when nothing that is unsynced survives.
+    #[must_use]
+    pub fn durable_image(&self) -> BTreeMap<String, Vec<u8>> {
+        let state = self.state();
+        let read = |(name, file): (&String, &u64)| (name.clone(), state.files[file].durable().to_vec());
+        state.names.durable().iter().map(read).collect()
     }
 
     /// Every file by name, as a reader without faults sees it.

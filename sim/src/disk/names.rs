@@ -33,6 +33,11 @@ impl Names {
         &self.now
     }
 
+    /// The names that no loss of power takes away.
+    pub(super) fn durable(&self) -> &BTreeMap<String, FileId> {
+        &self.durable
+    }
+
     /// How many changes no sync has covered.
     pub(super) fn unsynced(&self) -> usize {
         self.changes.len()

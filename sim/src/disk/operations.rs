@@ -64,11 +64,52 @@ impl DiskHandle {
         })
     }
 
+    /// Nothing changes; but a recycled file is opened between two changes, and the machine may stop there, too.
+    pub(super) fn start_open(&self, name: String) -> Option<Promise<Met<SimFile>>> {
+        let handle = self.clone();
+        let plan = move |state: &mut State| {
+            let micros = between(state, WRITE_MICROS);
+            let fails = handle.draw(state, Fault::CreateError);
+            (micros, (name, fails))
+        };
+        self.submit("disk-open", &[], plan, |state, (name, fails)| {
+            if fails {
+                return (Err(error(Fault::CreateError)), Some(Fault::CreateError));
+            }
+            (state.find(&name).map(SimFile), None)
+        })
+    }
+
+    pub(super) fn start_remove(&self, name: String) -> Option<Promise<Met<()>>> {
+        let handle = self.clone();
+        let plan = move |state: &mut State| {
+            let micros = between(state, WRITE_MICROS);
+            let fails = handle.draw(state, Fault::CreateError);
+            let flight = state.number();
+            if !fails {
+                state.flights.insert(flight, Flight::Names(NameChange::Remove(name.clone())));
+            }
+            (micros, (name, flight, fails))
+        };
+        self.submit("disk-remove", &[], plan, |state, (name, flight, fails)| {
+            state.flights.remove(&flight);
+            if fails {
+                return (Err(error(Fault::CreateError)), Some(Fault::CreateError));
+            }
+            let found = state.find(&name).map(|_| ());
+            if found.is_ok() {
+                state.names.change(NameChange::Remove(name));
+            }
+            (found, None)
+        })
+    }
+
     pub(super) fn start_write(&self, file: FileId, offset: u64, bytes: &[u8]) -> Option<Promise<Met<()>>> {
         let (handle, mut rest, offset) = (self.clone(), bytes.to_vec(), offset as usize);
         let plan = move |state: &mut State| {
             let flight = state.number();
-            let fault = handle.draw_write_fault(state);
+            let fits = handle.disk.fits(state, file, offset, rest.len());
+            let fault = if fits { handle.draw_write_fault(state) } else { Some(Fault::NoSpace) };
             let mut micros = between(state, WRITE_MICROS);
             if let Some(Fault::NoSpace | Fault::WriteError) = fault {
                 rest.truncate(state.random.index(rest.len() / SECTOR_BYTES + 1) * SECTOR_BYTES);

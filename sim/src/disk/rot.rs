@@ -6,6 +6,7 @@ use crate::faults::Fault;
 use crate::random::Random;
 
 use super::SimDisk;
+use super::directory::is_checkpoint;
 use super::state::Scar;
 
 /// A bit that has flipped.
@@ -26,17 +27,26 @@ impl SimDisk {
     /// Between a crash and the next start: draws [`Fault::BitRot`], and flips a bit of a durable byte of any segment if it
     /// happens; not where it is to be spared. It is observed when the byte is read.
     pub fn rot(&self, random: &mut Random) -> Option<Rot> {
+        self.rot_one(random, Fault::BitRot, |name| SegmentName::parse(name).is_some())
+    }
+
+    /// The same for [`Fault::CheckpointRot`]: one checkpoint is damaged, the one before must do.
+    pub fn rot_checkpoint(&self, random: &mut Random) -> Option<Rot> {
+        self.rot_one(random, Fault::CheckpointRot, is_checkpoint)
+    }
+
+    fn rot_one(&self, random: &mut Random, fault: Fault, can_rot: fn(&str) -> bool) -> Option<Rot> {
         let faults = self.sim().faults();
-        if !faults.is_on(Fault::BitRot) || !random.chance(faults.per_mille(Fault::BitRot)) {
+        if !faults.is_on(fault) || !random.chance(faults.per_mille(fault)) {
             return None;
         }
         let mut state = self.state_mut();
-        let segments = state.names.now().iter().filter(|(name, _)| SegmentName::parse(name).is_some());
-        let segments: Vec<_> = segments.filter(|(_, file)| !state.files[file].durable().is_empty()).collect();
-        if segments.is_empty() {
+        let files = state.names.now().iter().filter(|(name, _)| can_rot(name));
+        let files: Vec<_> = files.filter(|(_, file)| !state.files[file].durable().is_empty()).collect();
+        if files.is_empty() {
             return None;
         }
-        let (name, file) = *random.pick(&segments);
+        let (name, file) = *random.pick(&files);
         let (name, file) = (name.clone(), *file);
         let bytes = state.files[&file].durable();
         let mut offset = random.index(bytes.len());
@@ -50,8 +60,8 @@ impl SimDisk {
         }
         state.file(file).flip(offset, bit);
         state.rots.push((file, offset, bit));
-        state.scars.push(Scar { file, range: offset..offset + 1, fault: Fault::BitRot });
-        faults.injected(Fault::BitRot);
+        state.scars.push(Scar { file, range: offset..offset + 1, fault });
+        faults.injected(fault);
         self.sim().note("disk-rot", &[file, offset as u64, u64::from(bit)]);
         Some(Rot { name, offset: offset as u64, bit })
     }

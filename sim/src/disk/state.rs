@@ -12,6 +12,7 @@ use crate::random::Random;
 use super::contents::Contents;
 use super::frames::Frames;
 use super::names::{FileId, NameChange, Names};
+use super::store::Keyspaces;
 
 /// The disk, and what its process has under way on it.
 pub(super) struct State {
@@ -32,6 +33,10 @@ pub(super) struct State {
     pub(super) stop_after: Option<u64>,
     /// Operations that will still find the disk full.
     pub(super) full: u64,
+    /// Bytes that there is room for in all; `None`: as many as one likes.
+    pub(super) capacity: Option<u64>,
+    /// The archive: always durable.
+    pub(super) store: Keyspaces,
     pub(super) scars: Vec<Scar>,
     /// Changes of names that the last loss of power took, until somebody lists the names.
     pub(super) names_lost: bool,
@@ -71,6 +76,8 @@ impl State {
             stop_at: None,
             stop_after: None,
             full: 0,
+            capacity: None,
+            store: Keyspaces::default(),
             scars: Vec::new(),
             names_lost: false,
             lost_stays_per_mille: 500,

@@ -1,11 +1,13 @@
 //! The model of a disk, held to what is said of it.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::task::Poll;
 
+use orderlane_archive::Store;
 use orderlane_journal::Directory;
 use orderlane_lane::Disk;
 
@@ -296,4 +298,89 @@ fn a_start_can_be_stopped_and_rot_can_be_restored() {
     disk.crash(Crash::Power);
     assert!(directory.names().is_err(), "the process is dead");
     assert!(disk.directory().names().is_ok());
+}
+
+#[test]
+fn what_the_keeper_appends_and_renames_is_uncertain_until_it_is_synced() {
+    let (mut lengths, mut names) = (BTreeSet::new(), BTreeSet::new());
+    for seed in 0..60 {
+        let sim = sim(seed, &[Fault::CrashKeep, Fault::CrashDrop, Fault::NamesLost]);
+        let disk = SimDisk::new(&sim);
+        let keeper = disk.keeper_directory();
+        keeper.create("a.tmp").expect("made");
+        keeper.append("a.tmp", &[1; 600]).expect("written");
+        keeper.sync("a.tmp").expect("synced");
+        keeper.sync_names().expect("synced");
+        keeper.append("a.tmp", &[2; 600]).expect("written");
+        keeper.rename("a.tmp", "a.ckp").expect("renamed");
+        assert_eq!(disk.durable_image()["a.tmp"], [1; 600]);
+        disk.crash(Crash::Power);
+        assert!(keeper.append("a.ckp", &[3]).is_err(), "the process is dead");
+        let (name, bytes) = disk.image().pop_first().expect("a file");
+        names.insert(name);
+        lengths.insert(bytes.len());
+    }
+    assert_eq!((lengths.len(), names.len()), (2, 2), "{lengths:?} {names:?}");
+}
+
+#[test]
+fn a_change_of_the_archive_at_which_the_machine_stops_happened_or_not() {
+    let mut seen = [0; 2];
+    for seed in 0..40 {
+        let sim = sim(seed, &[]);
+        let disk = SimDisk::new(&sim);
+        let mut store = disk.store(disk.keeper_directory());
+        store.set_meta(&[(b"k".to_vec(), Some(b"v".to_vec()))]).expect("set");
+        disk.crash_at(disk.operations());
+        let entries = [(b"a".to_vec(), b"1".to_vec()), (b"b".to_vec(), b"2".to_vec())];
+        assert!(store.ingest("orders-0", &mut entries.into_iter()).is_err() && disk.crashed());
+        assert!(store.get("meta", b"k").is_err(), "nothing goes on");
+        disk.crash(Crash::Power);
+        let store = disk.store(disk.directory());
+        assert_eq!(store.get("meta", b"k").expect("read"), Some(b"v".to_vec()));
+        let mut keys = Vec::new();
+        let mut visit = |key: &[u8], _: &[u8]| {
+            keys.push(key.to_vec());
+            true
+        };
+        store.scan("orders-0", b"a", b"z", true, &mut visit).expect("read");
+        assert!(keys.is_empty() || keys == [b"b".to_vec(), b"a".to_vec()], "{keys:?}");
+        seen[usize::from(!keys.is_empty())] += 1;
+    }
+    assert!(seen.iter().all(|count| *count > 5), "{seen:?}");
+}
+
+#[test]
+fn a_disk_that_others_have_filled_tells_when_the_engine_fills_it_up() {
+    let sim = sim(1, &[]);
+    let disk = SimDisk::new(&sim);
+    disk.leave_room(Some(1_000));
+    let keeper = disk.keeper_directory();
+    keeper.create("a").expect("made");
+    keeper.append("a", &[1; 900]).expect("there is room");
+    assert_eq!((disk.room().free, disk.room().used), (100, 900));
+    assert!(keeper.append("a", &[1; 101]).is_err());
+    assert_eq!(sim.violation().expect("told").invariant, "room-left");
+}
+
+#[test]
+fn a_recycled_segment_has_its_old_bytes_again_when_the_power_goes_before_the_sync() {
+    let sim = sim(2, &[]);
+    let disk = SimDisk::new(&sim);
+    let handle = disk.handle(LANE);
+    run(&sim, async move {
+        let file = durable_file(handle.clone(), OTHER).await;
+        handle.write_at(&file, 0, block(7)).await.0.expect("written");
+        handle.sync(&file).await.expect("synced");
+        handle.rename(OTHER, NAME).await.expect("renamed");
+        handle.sync_directory().await.expect("synced");
+        let again = handle.open(NAME).await.expect("there");
+        handle.write_at(&again, 0, block(0)).await.0.expect("written");
+        durable_file(handle.clone(), OTHER).await;
+        handle.remove(OTHER).await.expect("removed");
+        assert!(handle.open(OTHER).await.is_err(), "it is gone");
+    });
+    assert_eq!(disk.image().keys().collect::<Vec<_>>(), [NAME]);
+    disk.crash(Crash::Power);
+    assert_eq!(blocks(&disk, NAME), (7, 0));
 }

@@ -1,7 +1,7 @@
 //! Invariant 3: an acknowledged order exists exactly once, with the body that was sent, after every recovery; and what was
 //! once reported durable never goes away.
 
-use orderlane_core::{Event, ShardId, Time};
+use orderlane_core::{Event, Sequence, ShardId, Time};
 
 use super::{Check, End, ensure, placements, violation};
 use crate::log::Logs;
@@ -10,21 +10,31 @@ use crate::sim::Violation;
 /// Its name.
 pub const NAME: &str = "acknowledged-once";
 
-/// Judges what a recovery found of a shard: all that was durable, then perhaps more of what was appended, in its order and byte
-/// for byte; gives how many events that is. To be asked before [`Logs::truncate`].
+/// Judges what a recovery found of a shard behind its checkpoint, from `first` on: all that was durable, then perhaps more of what
+/// was appended, in its order and byte for byte; gives how many events there are with those before. What a checkpoint has was
+/// durable when it was made. To be asked before [`Logs::truncate`].
 ///
 /// # Errors
 /// What is missing, changed or new.
-pub fn after_recovery(shard: ShardId, recovered: &[(Time, Event)], logs: &Logs) -> Result<u64, Violation> {
+pub fn after_recovery(
+    shard: ShardId,
+    first: Sequence,
+    recovered: &[(Time, Event)],
+    logs: &Logs,
+) -> Result<u64, Violation> {
     let fail = |text| violation(NAME, Some(shard), text);
-    let (log, count, durable) = (logs.of(shard), recovered.len() as u64, logs.durable(shard));
+    let (log, before, durable) = (logs.of(shard), first - 1, logs.durable(shard));
+    let count = before + recovered.len() as u64;
+    if before > durable {
+        return Err(fail(format!("{durable} events of shard {shard} were durable, its checkpoint has {before}")));
+    }
     if count < durable {
         return Err(fail(format!("{durable} events of shard {shard} were durable, {count} were recovered")));
     }
-    if recovered.len() > log.len() {
+    if count > log.len() as u64 {
         return Err(fail(format!("{} events of shard {shard} were appended, {count} recovered", log.len())));
     }
-    for (((time, event), entry), sequence) in recovered.iter().zip(log).zip(1_u64..) {
+    for (((time, event), entry), sequence) in recovered.iter().zip(&log[before as usize..]).zip(first..) {
         if (*time, event) != (entry.time, &entry.event) || bytes(event, shard) != bytes(&entry.event, shard) {
             let (was, is) = ((entry.time, &entry.event), (time, event));
             return Err(fail(format!("event {sequence} of shard {shard} was {was:?}, recovered is {is:?}")));

@@ -3,7 +3,9 @@
 
 pub mod acknowledged_once;
 pub mod answers_agree;
+pub mod archive_sums;
 pub mod bounds;
+pub mod covered;
 pub mod messages_once;
 pub mod money_agrees;
 pub mod no_order_without_request;
@@ -12,6 +14,7 @@ pub mod one_key_one_answer;
 mod placement;
 pub mod real_time_order;
 pub mod recovery_is_fold;
+pub mod room_left;
 pub mod saga_ends;
 mod span;
 pub mod stock_conserved;
@@ -36,10 +39,12 @@ pub use span::Span;
 pub type Check = Result<(), String>;
 
 /// The names of all invariants, as in [`Violation::invariant`].
-pub const NAMES: [&str; 12] = [
+pub const NAMES: [&str; 15] = [
     acknowledged_once::NAME,
     answers_agree::NAME,
+    archive_sums::NAME,
     bounds::NAME,
+    covered::NAME,
     messages_once::NAME,
     money_agrees::NAME,
     no_order_without_request::NAME,
@@ -47,19 +52,23 @@ pub const NAMES: [&str; 12] = [
     one_key_one_answer::NAME,
     real_time_order::NAME,
     recovery_is_fold::NAME,
+    room_left::NAME,
     saga_ends::NAME,
     stock_conserved::NAME,
 ];
 
 /// The names under which the world, its parts and the campaign report what is no file here.
-pub const NAMES_ELSEWHERE: [&str; 13] = [
+pub const NAMES_ELSEWHERE: [&str; 16] = [
     "audit",
     "damage-is-named",
     "dense-sequence",
     "determinism",
     "every-world-ends",
+    "fall-back",
     "http",
+    "keeper-fails-for-a-reason",
     "lane-fails-for-a-reason",
+    "memory-is-bounded",
     "one-commit-in-flight",
     "panic",
     "payment",

@@ -85,9 +85,18 @@ fn may_happen(order: &Order, seen: &Seen<'_>) -> bool {
             let undoing = matches!(phase, Phase::Cancelling | Phase::Refunding);
             undoing && cancelled && back && money_back && order.settled
         }
+        // A whole state comes back into the memory: of an order that could have left it.
+        Event::OrderRecalled { .. } => is_quiet(order),
         Event::NotificationSent { .. } => phase == Phase::Ended(Status::Completed) && !order.notified,
         _ => true,
     }
+}
+
+/// Whether an order waits for nothing, so that it may leave the memory.
+#[must_use]
+pub fn is_quiet(order: &Order) -> bool {
+    let Phase::Ended(status) = order.phase else { return false };
+    order.settled && order.refunding == order.refunded && order.notified == (status == Status::Completed)
 }
 
 pub(super) fn at_end(end: &End<'_>) -> Check {

@@ -97,7 +97,7 @@ fn no_oversell_catches_a_reserve_that_was_not_there() {
 
 #[test]
 fn stock_conserved_catches_units_that_are_lost() {
-    let mut model = Model::rebuild(&world().logs).expect("as it should be");
+    let mut model = Model::rebuild(&world().logs, u64::MAX).expect("as it should be");
     let (shard, stock) = model.stocks.iter_mut().enumerate().find(|(_, stock)| !stock.items.is_empty()).expect("stock");
     stock.items[0].history.last_mut().expect("a product").1.available -= 1;
     stock.touched = vec![0];
@@ -158,10 +158,10 @@ fn acknowledged_once_catches_a_lost_order_and_a_lost_or_changed_event() {
     let world = world();
     let (shard, log) = world.logs.iter().find(|(_, log)| log.len() > 2).expect("a log");
     let mut found: Vec<(Time, Event)> = log.iter().map(|entry| (entry.time, entry.event.clone())).collect();
-    assert_eq!(after_recovery(shard, &found, &world.logs).expect("as it was"), log.len() as u64);
+    assert_eq!(after_recovery(shard, 1, &found, &world.logs).expect("as it was"), log.len() as u64);
     found[1].0.0 += 1;
-    assert_eq!(after_recovery(shard, &found, &world.logs).expect_err("changed").invariant, acknowledged_once::NAME);
-    assert!(after_recovery(shard, &found[..1], &world.logs).is_err(), "the rest was durable");
+    assert_eq!(after_recovery(shard, 1, &found, &world.logs).expect_err("changed").invariant, acknowledged_once::NAME);
+    assert!(after_recovery(shard, 1, &found[..1], &world.logs).is_err(), "the rest was durable");
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn real_time_order_catches_an_answer_that_overtakes_the_disk_and_a_message_that_
         entry.durable = entry.durable.map(|_| Moment(u64::MAX - 1));
         vec![entry]
     });
-    let model = Model::rebuild(&changed.logs).expect("the order of the turns is the same");
+    let model = Model::rebuild(&changed.logs, u64::MAX).expect("the order of the turns is the same");
     let (logs, history) = (&changed.logs, &changed.history);
     let end = End { model: &model, logs, history, money: &[], caller: &super::world::caller, is_healed: true };
     assert!(real_time_order::at_end(&end).is_err());

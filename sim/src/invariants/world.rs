@@ -56,6 +56,7 @@ pub(crate) fn config(shard: ShardId) -> Config {
         hold_ttl_micros: 2_000_000,
         retry_first_micros: 200_000,
         retry_max_micros: 5_000_000,
+        key_retention_micros: u64::MAX,
     }
 }
 
@@ -211,12 +212,12 @@ impl World {
         for (shard, length) in (0..SHARDS).map(ShardId).zip(lengths) {
             let log = &self.logs.of(shard)[..length as usize];
             let found: Vec<(Time, Event)> = log.iter().map(|entry| (entry.time, entry.event.clone())).collect();
-            assert_eq!(super::after_recovery(shard, &found, &self.logs).expect("nothing is lost"), length);
+            assert_eq!(super::after_recovery(shard, 1, &found, &self.logs).expect("nothing is lost"), length);
             self.logs.truncate(shard, length, moment);
             let folded = found.iter().map(|(time, event)| (*time, event));
             self.shards[shard.index()] = super::recovery_is_fold::fold(config(shard), folded);
         }
-        self.model = Model::rebuild(&self.logs).expect("the engine keeps its promises");
+        self.model = Model::rebuild(&self.logs, u64::MAX).expect("the engine keeps its promises");
         for shard in (0..SHARDS).map(ShardId) {
             let mut out = Output::default();
             self.shards[shard.index()].resume(self.now, &mut out);
@@ -353,7 +354,7 @@ impl World {
 
     /// Everything that can be judged, of what is left behind.
     pub(crate) fn judge(&self) -> Result<(), Violation> {
-        let model = Model::rebuild(&self.logs)?;
+        let model = Model::rebuild(&self.logs, u64::MAX)?;
         let money: Vec<Money> = self.money.values().copied().collect();
         let (logs, history) = (&self.logs, &self.history);
         at_end(&End { model: &model, logs, history, money: &money, caller: &caller, is_healed: true })

@@ -10,7 +10,7 @@ use orderlane_journal::{Directory, FilesError, SegmentFiles};
 
 use super::journal::{IDENTITY, Journal};
 
-/// Files that a start reads; what it removes is gone for this start only.
+/// Files that a start reads; what it removes is gone for this start only. It makes none.
 pub(super) struct Image {
     pub(super) files: BTreeMap<String, Vec<u8>>,
     removed: RefCell<BTreeSet<String>>,
@@ -100,5 +100,17 @@ impl Directory for &Image {
         self.file(name)?;
         self.removed.borrow_mut().insert(name.to_owned());
         Ok(())
+    }
+
+    fn create(&self, _name: &str) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn append(&self, _name: &str, _bytes: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn rename(&self, _from: &str, _to: &str) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }

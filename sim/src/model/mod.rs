@@ -37,6 +37,8 @@ pub struct Seen<'e> {
 #[derive(Debug)]
 pub struct Model {
     shards: u16,
+    /// So long after the end of its saga an order answers for its key, microseconds; for ever unless told otherwise.
+    pub key_retention_micros: u64,
     /// Every order ever created.
     pub orders: BTreeMap<OrderId, Order>,
     /// The stock of every shard.
@@ -53,6 +55,7 @@ impl Model {
     pub fn new(shards: u16) -> Model {
         Model {
             shards,
+            key_retention_micros: u64::MAX,
             orders: BTreeMap::new(),
             stocks: (0..shards).map(|_| Stock::default()).collect(),
             links: Links::default(),
@@ -60,12 +63,19 @@ impl Model {
         }
     }
 
+    /// An order answers for its key so long after the end of its saga.
+    #[must_use]
+    pub fn with_key_retention(self, micros: u64) -> Model {
+        Model { key_retention_micros: micros, ..self }
+    }
+
     /// From logs, turn by turn, in the order in which the turns were decided.
     ///
     /// # Errors
     /// The first broken promise.
-    pub fn rebuild(logs: &Logs) -> Result<Model, Violation> {
+    pub fn rebuild(logs: &Logs, key_retention_micros: u64) -> Result<Model, Violation> {
         let mut model = Model::new(logs.iter().count() as u16);
+        model.key_retention_micros = key_retention_micros;
         let mut turns: Vec<(ShardId, Sequence, &[Entry])> = Vec::new();
         for (shard, log) in logs.iter() {
             let mut first = 1;
@@ -108,6 +118,13 @@ impl Model {
         invariants::before_event(self, &seen)?;
         self.fold(&seen);
         invariants::after_event(self, &seen)
+    }
+
+    /// Whether an order answers no longer for its key at a time by the clock of its shard.
+    #[must_use]
+    pub fn key_expired(&self, order: &Order, time: Time) -> bool {
+        let ended = matches!(order.phase, Phase::Ended(_));
+        ended && order.view().updated.0.saturating_add(self.key_retention_micros) <= time.0
     }
 
     /// How many shards there are.

@@ -44,7 +44,16 @@ impl Commit for NoCommit {
 
 fn config(hold_ttl_micros: u64) -> Config {
     let (retry_first_micros, retry_max_micros) = (200_000, 5_000_000);
-    Config { shard: HOME, shards: 1, seed: 1, hold_ttl_micros, retry_first_micros, retry_max_micros }
+    let key_retention_micros = u64::MAX;
+    Config {
+        shard: HOME,
+        shards: 1,
+        seed: 1,
+        hold_ttl_micros,
+        retry_first_micros,
+        retry_max_micros,
+        key_retention_micros,
+    }
 }
 
 fn new_port() -> Port {

@@ -74,11 +74,11 @@ impl World {
         self.crash(Crash::Kill, None);
     }
 
-    /// Errors that the disk has given to the engine so far.
+    /// Errors that the disk has given to lanes so far.
     pub(super) fn disk_errors(&self) -> u64 {
         let counts = self.sim().faults().counts();
-        let kinds = [Fault::WriteError, Fault::NoSpace, Fault::CreateError, Fault::SyncError];
-        kinds.iter().map(|fault| counts[*fault as usize].1).sum()
+        let all: u64 = Fault::OF_LANE_DISKS.iter().map(|fault| counts[*fault as usize].1).sum();
+        all - self.around.disk.keeper_errors()
     }
 
     fn count_fullness(&self, process: &Process) {

@@ -2,28 +2,33 @@
 
 use orderlane_core::OrderId;
 
-use super::{Life, World};
+use super::{Go, Life, World};
 use crate::faults::Fault;
 use crate::invariants::saga_ends;
+use crate::keeper::RESERVE_BYTES;
 use crate::model::Order;
 
 /// A hold that is over by its lane's clock ends within this virtual time, since stalls and slow syncs are shorter, and the hold's
 /// own and what the clocks were set by: a timer that was set before its lane's clock was set forward counts real time.
 const HOLD_OVER_MICROS_MAX: u64 = 60_000_000;
 
+/// How often the weather tries a start on a copy.
+const TRY_PER_MILLE: u64 = 100;
+
 impl World {
     /// Crashes, stops, stalls, clocks: what happens to a process that runs.
-    pub(super) fn weather(&mut self) {
+    pub(super) fn weather(&mut self) -> Go {
         if let Some(fuse) = &mut self.fuse {
             *fuse = fuse.saturating_sub(1);
             if *fuse == 0 {
                 self.fuse = None;
-                return self.end_somehow();
+                self.end_somehow();
+                return Ok(());
             }
         }
         let now = self.elapsed();
         if now < self.weather_at {
-            return;
+            return Ok(());
         }
         self.weather_at = now + self.random.between(1_000, 2_000_000);
         self.look_for_outlived_holds();
@@ -47,6 +52,39 @@ impl World {
             sim.executor().stall(process.groups()[usize::from(lane)], micros);
             sim.faults().observed(Fault::LaneStall);
             sim.note("stall", &[u64::from(lane), micros]);
+        }
+        if sim.options().archive.is_some() {
+            self.weather_of_archive();
+            if self.random.chance(TRY_PER_MILLE) {
+                return self.try_start();
+            }
+        }
+        Ok(())
+    }
+
+    /// A keeper that does not run, and a disk that others fill up.
+    fn weather_of_archive(&mut self) {
+        let (sim, now) = (self.around.sim.clone(), self.elapsed());
+        if let Life::Up(process) = &self.life
+            && let Some((group, _)) = process.keeper()
+            && sim.faults().draw(Fault::KeeperStall, &mut self.random)
+        {
+            let micros = 10_u64.pow(self.random.between(2, 7) as u32);
+            sim.executor().stall(*group, micros);
+            sim.faults().observed(Fault::KeeperStall);
+            sim.note("keeper-stall", &[micros]);
+        }
+        match self.full_until {
+            Some(until) if until <= now => {
+                self.around.disk.leave_room(None);
+                self.full_until = None;
+            }
+            None if sim.faults().draw(Fault::DiskFull, &mut self.random) => {
+                let free = self.random.between(RESERVE_BYTES / 2, RESERVE_BYTES + RESERVE_BYTES / 8);
+                self.around.disk.leave_room(Some(free));
+                self.full_until = Some(now + self.random.between(100_000, 20_000_000));
+            }
+            Some(_) | None => {}
         }
     }
 
