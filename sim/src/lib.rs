@@ -23,6 +23,7 @@ pub mod planted;
 pub mod process;
 pub mod provider;
 pub mod random;
+pub mod recovery;
 pub mod seeds;
 pub mod shrink;
 pub mod sim;

@@ -21,9 +21,10 @@ use crate::model::Model;
 use crate::net::Network;
 use crate::options::Options;
 use crate::outcome::Outcome;
-use crate::process::{Process, Surroundings, identity};
+use crate::process::{Process, Surroundings};
 use crate::provider::{self, Provider};
 use crate::random::Random;
+use crate::recovery::identity;
 use crate::sim::{Sim, Violation};
 use crate::watch::Watch;
 

@@ -24,6 +24,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+use orderlane_archive::MemoryStore;
 use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -34,7 +35,7 @@ pub use directory::{FaultMet, SimDirectory};
 pub use handle::{DiskHandle, SimFile};
 pub use rot::Rot;
 pub use space::Room;
-pub use store::{SimStore, StoreCopy};
+pub use store::SimStore;
 
 use orderlane_journal::Identity;
 
@@ -94,8 +95,8 @@ impl SimDisk {
 
     /// What the archive's store has, apart from the disk.
     #[must_use]
-    pub fn store_copy(&self) -> StoreCopy {
-        StoreCopy(self.state().store.clone())
+    pub fn store_copy(&self) -> MemoryStore {
+        self.state().store.clone()
     }
 
     /// How many operations that change something were submitted so far.

@@ -1,5 +1,6 @@
 //! What all handles of a disk share.
 
+use orderlane_archive::MemoryStore;
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
@@ -12,7 +13,6 @@ use crate::random::Random;
 use super::contents::Contents;
 use super::frames::Frames;
 use super::names::{FileId, NameChange, Names};
-use super::store::Keyspaces;
 
 /// The disk, and what its process has under way on it.
 pub(super) struct State {
@@ -36,7 +36,7 @@ pub(super) struct State {
     /// Bytes that there is room for in all; `None`: as many as one likes.
     pub(super) capacity: Option<u64>,
     /// The archive: always durable.
-    pub(super) store: Keyspaces,
+    pub(super) store: MemoryStore,
     pub(super) scars: Vec<Scar>,
     /// Changes of names that the last loss of power took, until somebody lists the names.
     pub(super) names_lost: bool,
@@ -77,7 +77,7 @@ impl State {
             stop_after: None,
             full: 0,
             capacity: None,
-            store: Keyspaces::default(),
+            store: MemoryStore::default(),
             scars: Vec::new(),
             names_lost: false,
             lost_stays_per_mille: 500,

@@ -11,7 +11,8 @@ use crate::disk::{FilesCopy, SimDirectory, SimStore};
 use crate::faults::Fault;
 use crate::invariants::{self, recovery_is_fold};
 use crate::model::Model;
-use crate::process::{Process, Recovery, Source, StartError, Tail, config, recover};
+use crate::process::Process;
+use crate::recovery::{Recovery, Source, StartError, Tail, config, recover};
 
 impl World {
     /// A start: it reads what is there, refuses it by name, or goes on exactly from it.

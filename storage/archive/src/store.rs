@@ -40,9 +40,17 @@ pub trait Store {
 }
 
 /// A store in memory: for tests, and what a simulated one is made of. A clone is what a disk would hold at that moment.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemoryStore {
     keyspaces: BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>,
+}
+
+impl MemoryStore {
+    /// Bytes of all keys and values.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.keyspaces.values().flatten().map(|(key, value)| (key.len() + value.len()) as u64).sum()
+    }
 }
 
 impl Store for MemoryStore {
