@@ -114,7 +114,7 @@ pub(crate) struct Keep {
     #[arg(long, env = "ORDERLANE_KEEP_KEYS", default_value = "24h", value_parser = humantime::parse_duration)]
     pub(crate) keep_keys: Duration,
     /// Idempotency keys of finished orders that are kept at most, the oldest go first; 0 is no limit.
-    #[arg(long, env = "ORDERLANE_KEEP_KEYS_MAX", default_value_t = 200_000_000)]
+    #[arg(long, env = "ORDERLANE_KEEP_KEYS_MAX", default_value_t = 100_000_000)]
     pub(crate) keep_keys_max: u64,
     /// How long a finished order is kept.
     #[arg(long, env = "ORDERLANE_KEEP_ORDERS", default_value = "30d", value_parser = humantime::parse_duration)]

@@ -57,7 +57,7 @@ mod tests {
     fn the_defaults() {
         let found = of(&[]).expect("the defaults go together");
         assert_eq!(found.key_micros, 24 * 3_600_000_000);
-        assert_eq!(found.keys_max, Some(200_000_000));
+        assert_eq!(found.keys_max, Some(100_000_000));
         assert_eq!(found.order_micros, 30 * 24 * 3_600_000_000);
         assert_eq!((found.order_bytes_max, found.data_bytes_max, found.is_audited), (None, None, false));
         assert_eq!(found.disk_reserve_bytes, (2 * 192 + 64) << 20);
