@@ -16,6 +16,7 @@ use orderlane_lane::ArchiveMetrics;
 use crate::disk::{SimDirectory, SimDisk, SimStore};
 use crate::driver::Clocks;
 use crate::faults::Fault;
+use crate::invariants::room_left;
 use crate::random::Random;
 use crate::sim::Sim;
 
@@ -133,12 +134,14 @@ impl KeeperLife {
     /// Lives until the process ends.
     pub async fn live(mut self, mut keeper: SimKeeper) {
         let executor = self.sim.executor().clone();
-        let (mut last, mut measured, mut sheds) = (Time(0), None, false);
+        let (mut last, mut measured, mut sheds, mut short_since) = (Time(0), None, false, None);
         loop {
             last = last.max(self.clocks.keepers(executor.now()));
             if measured.is_none_or(|at| last.micros_since(at) >= MEASURE_MICROS) {
                 measured = Some(last);
                 self.space.measure_now(&self.disk);
+                let is_short = self.disk.room().free < RESERVE_BYTES;
+                short_since = if is_short { short_since.or(Some(last)) } else { None };
             }
             keeper.tick(last);
             let did_shed = std::mem::replace(&mut sheds, self.watch.metrics.disk_shedding.value() > 0);
@@ -146,7 +149,14 @@ impl KeeperLife {
                 self.sim.note("disk-sheds", &[]);
                 self.sim.faults().observed(Fault::DiskFull);
             }
-            match keeper.step(last) {
+            let stepped = keeper.step(last);
+            if let (Ok(_), Some(since)) = (&stepped, short_since) {
+                let refuses = self.watch.metrics.disk_shedding.value() > 0;
+                if let Err(text) = room_left::refused_in_time(last.micros_since(since), refuses) {
+                    self.sim.violate(room_left::NAME, None, text);
+                }
+            }
+            match stepped {
                 Ok(true) => {
                     let mut micros = self.random.between(STEP_MICROS.0, STEP_MICROS.1);
                     if self.sim.faults().draw(Fault::SlowArchive, &mut self.random) {

@@ -15,12 +15,18 @@ impl Digest {
 
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         self.word(bytes.len() as u64);
-        let mut words = bytes.chunks_exact(8);
-        for word in &mut words {
-            self.word(u64::from_le_bytes(word.try_into().expect("eight bytes")));
+        let (blocks, rest) = bytes.as_chunks::<32>();
+        // Four sums that do not wait for each other.
+        let mut lanes = [1, 2, 3, 4].map(Digest);
+        for block in blocks {
+            for (lane, word) in lanes.iter_mut().zip(block.as_chunks::<8>().0) {
+                lane.word(u64::from_le_bytes(*word));
+            }
         }
+        lanes.into_iter().for_each(|lane| self.word(lane.0));
+        let (words, rest) = rest.as_chunks::<8>();
+        words.iter().for_each(|word| self.word(u64::from_le_bytes(*word)));
         let mut last = [0; 8];
-        let rest = words.remainder();
         last[..rest.len()].copy_from_slice(rest);
         self.word(u64::from_le_bytes(last));
     }

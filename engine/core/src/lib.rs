@@ -43,7 +43,7 @@ pub use event::{Adjustment, Event, HoldLine, HoldLines, Prices, Product, Reason,
 pub use ids::{Currency, ORDER_ID_LEN, OrderId, ReplyTo, Sequence, ShardId, Time, murmur2};
 pub use input::{Input, ListQuery, Outcome, Reader, Request};
 pub use message::Message;
-pub use record::{Archived, OrderRecord};
+pub use record::{Archived, OrderRecord, RecordRef};
 pub use reply::{
     Audit, Check, InventoryView, MoneySums, OrderPage, OrderView, ProductView, Refusal, Reply, Status, StockSums,
 };

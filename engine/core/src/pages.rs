@@ -1,11 +1,10 @@
 //! A list by dense numbers from which things may leave: it costs memory for what is in it, not for the numbers it has given.
 //!
 //! ```text
-//! chunks  … │ none │ chunk │ chunk │        a chunk: 1,024 pages      a page: 64 things and two words of bits
+//! chunks  … │ none │ chunk │ chunk │        a chunk: 1,024 pages      a page: two words of bits, and 64 places elsewhere
 //! ```
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 const PAGE_BITS: u32 = u64::BITS.ilog2();
@@ -16,7 +15,7 @@ const CHUNK_PAGES: usize = 1 << (CHUNK_BITS - PAGE_BITS);
 /// Things by their numbers, which are given densely and never again.
 #[derive(Debug)]
 pub(crate) struct Pages<T> {
-    chunks: VecDeque<Option<Chunk<T>>>,
+    chunks: Vec<Option<Box<Chunk<T>>>>,
     /// The number of the first chunk of `chunks`.
     base: u64,
     len: u64,
@@ -25,15 +24,15 @@ pub(crate) struct Pages<T> {
 
 #[derive(Debug)]
 struct Chunk<T> {
-    pages: Box<[Option<Box<Page<T>>>]>,
+    pages: Box<[Page<T>; CHUNK_PAGES]>,
     used: usize,
 }
 
-/// Bit `i` of a word is about thing `i`.
+/// Bit `i` of a word is about place `i`.
 #[derive(Debug)]
-#[repr(C, align(64))]
 struct Page<T> {
-    things: [Option<T>; PAGE_LEN],
+    /// Only while something is there.
+    places: Option<Box<[Option<T>; PAGE_LEN]>>,
     occupied: u64,
     /// What the sweep `sweep` has marked.
     marked: u64,
@@ -49,7 +48,7 @@ impl<T> Default for Pages<T> {
 impl<T> Pages<T> {
     /// An empty list that has given the numbers below `len`.
     pub(crate) fn starting_at(len: u64) -> Pages<T> {
-        Pages { chunks: VecDeque::new(), base: len >> CHUNK_BITS, len, count: 0 }
+        Pages { chunks: Vec::new(), base: len >> CHUNK_BITS, len, count: 0 }
     }
 
     /// How many numbers were given.
@@ -78,30 +77,31 @@ impl<T> Pages<T> {
         let (place, bit) = place_of(number);
         assert!(page.occupied & bit == 0, "number {number} is taken");
         page.occupied |= bit;
-        page.things[place].insert(thing)
+        page.places.get_or_insert_with(|| boxed(|| None))[place].insert(thing)
     }
 
     #[inline]
     pub(crate) fn get(&self, number: u64) -> Option<&T> {
-        self.page(number)?.things[place_of(number).0].as_ref()
+        self.page(number)?.places.as_ref()?[place_of(number).0].as_ref()
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut T> {
-        self.page_mut(number)?.things[place_of(number).0].as_mut()
+        self.page_mut(number)?.places.as_mut()?[place_of(number).0].as_mut()
     }
 
     /// Takes a thing out. Its page goes when it was the last one of it.
     pub(crate) fn remove(&mut self, number: u64) -> Option<T> {
         let (place, bit) = place_of(number);
         let page = self.page_mut(number)?;
-        let thing = page.things[place].take()?;
+        let thing = page.places.as_mut()?[place].take()?;
         page.occupied &= !bit;
         let is_empty = page.occupied == 0;
-        self.count -= 1;
         if is_empty {
-            self.drop_page(number);
+            *page = Page::default();
+            self.page_went(number);
         }
+        self.count -= 1;
         Some(thing)
     }
 
@@ -113,8 +113,7 @@ impl<T> Pages<T> {
                 number = ((number >> CHUNK_BITS) + 1) << CHUNK_BITS;
                 continue;
             };
-            let page = chunk.pages[page_place(number)].as_ref();
-            let rest = page.map_or(0, |page| page.occupied >> place_of(number).0);
+            let rest = chunk.pages[page_place(number)].occupied >> place_of(number).0;
             if rest != 0 {
                 return Some(number + u64::from(rest.trailing_zeros()));
             }
@@ -132,8 +131,7 @@ impl<T> Pages<T> {
                 end = last >> CHUNK_BITS << CHUNK_BITS;
                 continue;
             };
-            let page = chunk.pages[page_place(last)].as_ref();
-            let rest = page.map_or(0, |page| page.occupied << (PAGE_LEN - 1 - place_of(last).0));
+            let rest = chunk.pages[page_place(last)].occupied << (PAGE_LEN - 1 - place_of(last).0);
             if rest != 0 {
                 return Some(last - u64::from(rest.leading_zeros()));
             }
@@ -147,10 +145,10 @@ impl<T> Pages<T> {
         let chunks = self.chunks.iter().zip(self.base..).filter_map(|(chunk, at)| Some((chunk.as_ref()?, at)));
         let pages = chunks.flat_map(|(chunk, at)| {
             let first = at << (CHUNK_BITS - PAGE_BITS);
-            chunk.pages.iter().zip(first..).filter_map(|(page, at)| Some((page.as_ref()?, at)))
+            chunk.pages.iter().zip(first..).filter_map(|(page, at)| Some((page.places.as_ref()?, at)))
         });
-        pages.flat_map(|(page, at)| {
-            page.things.iter().zip(at << PAGE_BITS..).filter_map(|(thing, number)| Some((number, thing.as_ref()?)))
+        pages.flat_map(|(places, at)| {
+            places.iter().zip(at << PAGE_BITS..).filter_map(|(thing, number)| Some((number, thing.as_ref()?)))
         })
     }
 
@@ -169,18 +167,18 @@ impl<T> Pages<T> {
 
     #[inline]
     fn chunk(&self, number: u64) -> Option<&Chunk<T>> {
-        self.chunks.get((number >> CHUNK_BITS).wrapping_sub(self.base) as usize)?.as_ref()
+        self.chunks.get((number >> CHUNK_BITS).wrapping_sub(self.base) as usize)?.as_deref()
     }
 
     #[inline]
     fn page(&self, number: u64) -> Option<&Page<T>> {
-        self.chunk(number)?.pages[page_place(number)].as_deref()
+        Some(&self.chunk(number)?.pages[page_place(number)])
     }
 
     #[inline]
     fn page_mut(&mut self, number: u64) -> Option<&mut Page<T>> {
         let at = (number >> CHUNK_BITS).wrapping_sub(self.base) as usize;
-        self.chunks.get_mut(at)?.as_mut()?.pages[page_place(number)].as_deref_mut()
+        Some(&mut self.chunks.get_mut(at)?.as_deref_mut()?.pages[page_place(number)])
     }
 
     fn page_made(&mut self, number: u64) -> &mut Page<T> {
@@ -188,45 +186,53 @@ impl<T> Pages<T> {
         if self.chunks.is_empty() {
             self.base = at;
         }
-        while at < self.base {
-            self.chunks.push_front(None);
-            self.base -= 1;
+        if at < self.base {
+            let missing = (self.base - at) as usize;
+            self.chunks.splice(..0, core::iter::repeat_with(|| None).take(missing));
+            self.base = at;
         }
         let at = (at - self.base) as usize;
-        while self.chunks.len() <= at {
-            self.chunks.push_back(None);
+        if self.chunks.len() <= at {
+            self.chunks.resize_with(at + 1, || None);
         }
-        let chunk = self.chunks[at].get_or_insert_with(Chunk::new);
+        let chunk = self.chunks[at].get_or_insert_with(|| Box::new(Chunk::new()));
         let page = &mut chunk.pages[page_place(number)];
-        chunk.used += usize::from(page.is_none());
-        page.get_or_insert_with(Page::boxed)
+        chunk.used += usize::from(page.occupied == 0);
+        page
     }
 
-    fn drop_page(&mut self, number: u64) {
+    /// A page has become empty.
+    fn page_went(&mut self, number: u64) {
         let at = ((number >> CHUNK_BITS) - self.base) as usize;
         let chunk = self.chunks[at].as_mut().expect("a page that was found has a chunk");
-        chunk.pages[page_place(number)] = None;
         chunk.used -= 1;
-        if chunk.used == 0 {
-            self.chunks[at] = None;
+        if chunk.used > 0 {
+            return;
         }
-        while self.chunks.pop_front_if(|chunk| chunk.is_none()).is_some() {
-            self.base += 1;
-        }
+        self.chunks[at] = None;
+        let gone = self.chunks.iter().take_while(|chunk| chunk.is_none()).count();
+        self.chunks.drain(..gone);
+        self.base += gone as u64;
     }
 }
 
 impl<T> Chunk<T> {
     fn new() -> Chunk<T> {
-        let pages: Vec<_> = core::iter::repeat_with(|| None).take(CHUNK_PAGES).collect();
-        Chunk { pages: pages.into_boxed_slice(), used: 0 }
+        Chunk { pages: boxed(Page::default), used: 0 }
     }
 }
 
-impl<T> Page<T> {
-    fn boxed() -> Box<Page<T>> {
-        Box::new(Page { things: [const { None }; PAGE_LEN], occupied: 0, marked: 0, sweep: 0 })
+impl<T> Default for Page<T> {
+    fn default() -> Self {
+        Page { places: None, occupied: 0, marked: 0, sweep: 0 }
     }
+}
+
+/// Things made where they stay: an array would be moved there.
+fn boxed<T, const LEN: usize>(thing: impl FnMut() -> T) -> Box<[T; LEN]> {
+    let things: Vec<T> = core::iter::repeat_with(thing).take(LEN).collect();
+    let Ok(things) = things.into_boxed_slice().try_into() else { unreachable!("as many as were made") };
+    things
 }
 
 /// Where in its page, and its bit.

@@ -3,7 +3,10 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::body::{customer_of, scope_of, subject_of};
+use smallvec::SmallVec;
+
+use crate::body::{RawLines, customer_of, scope_of, subject_of};
+use crate::digest::Digest;
 use crate::ids::{Currency, OrderId, Time};
 use crate::input::{ListQuery, Reader};
 use crate::order::{Order, Stored};
@@ -95,7 +98,7 @@ impl OrderRecord {
     /// What the order adds to the sums of its shard.
     #[must_use]
     pub fn sums(&self, order: OrderId) -> Archived {
-        Archived::of(order, &self.order())
+        self.stored().sums(digest_of(order, &self.0))
     }
 
     pub(crate) fn body_bytes(&self) -> &[u8] {
@@ -111,13 +114,72 @@ impl OrderRecord {
     }
 }
 
+/// A record where it lies, its fields read once. Only bytes that this process has written itself are read like this: those that come
+/// from a file go through [`OrderRecord::from_bytes`].
+pub struct RecordRef<'a> {
+    bytes: &'a [u8],
+    stored: Stored<'a>,
+}
+
+impl<'a> RecordRef<'a> {
+    /// The fields of a record. `None` when these are not the bytes of one.
+    #[must_use]
+    pub fn read(bytes: &'a [u8]) -> Option<RecordRef<'a>> {
+        Some(RecordRef { bytes, stored: Stored::read(bytes).ok()? })
+    }
+
+    /// As [`OrderRecord::as_bytes`].
+    #[must_use]
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// As [`OrderRecord::scope`].
+    #[must_use]
+    pub fn scope(&self) -> (&'a [u8], &'a [u8]) {
+        scope_of(self.stored.body)
+    }
+
+    /// The bytes of [`OrderRecord::customer`].
+    #[must_use]
+    pub fn customer(&self) -> &'a [u8] {
+        customer_of(self.stored.body)
+    }
+
+    /// As [`OrderRecord::created_at`].
+    #[must_use]
+    pub fn created_at(&self) -> Time {
+        self.stored.created_at
+    }
+
+    /// As [`OrderRecord::updated_at`].
+    #[must_use]
+    pub fn updated_at(&self) -> Time {
+        self.stored.updated_at
+    }
+
+    /// As [`OrderRecord::sums`].
+    #[must_use]
+    pub fn sums(&self, order: OrderId) -> Archived {
+        self.stored.sums(digest_of(order, self.bytes))
+    }
+}
+
+/// The digest of an order: of its number and its record.
+pub(crate) fn digest_of(id: OrderId, record: &[u8]) -> u64 {
+    let mut digest = Digest::new();
+    digest.word(id.bits());
+    digest.bytes(record);
+    digest.finish()
+}
+
 /// Sums over orders that are not in memory: exact, although nobody looks at the orders.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Archived {
     /// By status, indexed by [`Status`].
     pub orders: [u64; Status::ALL.len()],
     /// By currency, ascending.
-    pub money: Vec<(Currency, MoneySums)>,
+    pub money: SmallVec<[(Currency, MoneySums); 1]>,
     /// Units that completed orders bought.
     pub units_completed: u64,
     /// The wrapping sum of the orders' own digests.
@@ -146,21 +208,31 @@ impl Archived {
         self.combine(other, u64::checked_add, u64::wrapping_add)
     }
 
-    pub(crate) fn of(id: OrderId, order: &Order) -> Archived {
-        let mut sums = Archived { digest: order.digest_of(id), ..Archived::default() };
-        sums.orders[order.stage.status() as usize] = 1;
-        if let (Some(total), Some(currency)) = (order.total(), order.currency) {
+    /// The sums of one order. `total` in its currency, once known; `charged` and `refunded` have a bit for each attempt.
+    pub(crate) fn of_one(
+        stage: Stage,
+        total: Option<(u64, Currency)>,
+        charged: u8,
+        refunded: u8,
+        lines: RawLines<'_>,
+        digest: u64,
+    ) -> Archived {
+        let mut sums = Archived { digest, ..Archived::default() };
+        sums.orders[stage.status() as usize] = 1;
+        if let Some((total, currency)) = total {
             let money = MoneySums {
-                charged: total * u64::from(order.charged.count_ones()),
-                refunded: total * u64::from(order.refunded.count_ones()),
-                completed: total * u64::from(order.stage == Stage::Completed),
+                charged: total * u64::from(charged.count_ones()),
+                refunded: total * u64::from(refunded.count_ones()),
+                completed: total * u64::from(stage == Stage::Completed),
             };
             // A currency without money is none: sums that are taken away leave nothing behind.
             if money != MoneySums::default() {
                 sums.money.push((currency, money));
             }
         }
-        sums.units_completed = order.units_completed();
+        if stage == Stage::Completed {
+            sums.units_completed = lines.map(|line| u64::from(line.quantity)).sum();
+        }
         sums
     }
 

@@ -87,7 +87,7 @@ pub struct Shard {
     /// How many cuts were begun.
     cuts: u64,
     /// The orders of the last whole cut that are to leave the memory.
-    leaving: VecDeque<u64>,
+    leaving: VecDeque<(u64, u64)>,
 }
 
 impl Shard {

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use orderlane_archive::{MemoryStore, Store};
+use orderlane_archive::{Give, MemoryStore, Store};
 
 use crate::faults::Fault;
 
@@ -71,10 +71,13 @@ impl Store for SimStore {
         self.read("store-keyspaces", MemoryStore::keyspaces)
     }
 
-    fn ingest(&mut self, keyspace: &str, entries: &mut dyn Iterator<Item = (Vec<u8>, Vec<u8>)>) -> io::Result<()> {
-        let entries: Vec<(Vec<u8>, Vec<u8>)> = entries.collect();
-        let bytes = entries.iter().map(|(key, value)| key.len() + value.len()).sum();
-        self.change("store-ingest", bytes, |store| store.ingest(keyspace, &mut entries.into_iter()))
+    fn ingest(&mut self, keyspace: &str, give: &mut Give<'_>) -> io::Result<()> {
+        let mut bytes = 0;
+        give(&mut |key, value| {
+            bytes += key.len() + value.len();
+            Ok(())
+        })?;
+        self.change("store-ingest", bytes, |store| store.ingest(keyspace, give))
     }
 
     fn drop_keyspace(&mut self, keyspace: &str) -> io::Result<()> {

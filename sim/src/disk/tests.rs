@@ -332,8 +332,11 @@ fn a_change_of_the_archive_at_which_the_machine_stops_happened_or_not() {
         let mut store = disk.store(disk.keeper_directory());
         store.set_meta(&[(b"k".to_vec(), Some(b"v".to_vec()))]).expect("set");
         disk.crash_at(disk.operations());
-        let entries = [(b"a".to_vec(), b"1".to_vec()), (b"b".to_vec(), b"2".to_vec())];
-        assert!(store.ingest("orders-0", &mut entries.into_iter()).is_err() && disk.crashed());
+        let ingested = store.ingest("orders-0", &mut |put| {
+            put(b"a", b"1")?;
+            put(b"b", b"2")
+        });
+        assert!(ingested.is_err() && disk.crashed());
         assert!(store.get("meta", b"k").is_err(), "nothing goes on");
         disk.crash(Crash::Power);
         let store = disk.store(disk.directory());

@@ -11,6 +11,8 @@ mod scan;
 mod sums;
 mod windows;
 
+pub(crate) use windows::CUSTOMERS;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
@@ -405,7 +407,12 @@ impl<S: Store> Archive<S> {
     fn renew_filters(&mut self, shard: u16) {
         let mut filters = ShardFilters::default();
         for part in self.windows.values().rev().filter_map(|window| window.parts.get(&shard)) {
-            filters.keys.extend(part.keys.values().rev().cloned());
+            let first = part.sieve.as_ref().map_or(u64::MAX, |(first, _)| *first);
+            filters.keys.extend(part.keys.range(..first).rev().map(|(_, filter)| Arc::clone(filter)));
+            if let Some((first, sieve)) = &part.sieve {
+                let sieved = part.keys.range(first..).rev().map(|(_, filter)| Arc::clone(filter));
+                filters.sieved.push((Arc::clone(sieve), sieved.collect()));
+            }
             filters.customers.extend(part.customers.values().rev().cloned());
         }
         if !filters.is_empty() || self.filters.contains_key(&shard) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::sieve::Sieve;
 use xorf::{BinaryFuse8, BinaryFuse32, DmaSerializable};
 use xxhash_rust::xxh3;
 
@@ -9,6 +10,8 @@ use xxhash_rust::xxh3;
 #[derive(Clone, Debug, Default)]
 pub struct ShardFilters {
     pub(crate) keys: Vec<Arc<KeyFilter>>,
+    /// Those of an open window that have a sieve before them.
+    pub(crate) sieved: Vec<(Arc<Sieve>, Vec<Arc<KeyFilter>>)>,
     pub(crate) customers: Vec<Arc<CustomerFilter>>,
 }
 
@@ -16,13 +19,15 @@ impl ShardFilters {
     /// Whether nothing of the shard is in the archive.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.customers.is_empty()
+        self.customers.is_empty()
     }
 
     /// False: no order was archived under a key with this hash. True: ask.
     #[must_use]
     pub fn may_have_key(&self, hash: u128) -> bool {
-        self.keys.iter().any(|filter| filter.contains(fold(hash)))
+        let folded = fold(hash);
+        let any = |filters: &[Arc<KeyFilter>]| filters.iter().any(|filter| filter.contains(folded));
+        any(&self.keys) || self.sieved.iter().any(|(sieve, filters)| sieve.passes(folded) && any(filters))
     }
 
     /// False: no order of a customer with this hash was archived. True: ask.
@@ -35,21 +40,19 @@ impl ShardFilters {
 /// The hash of an idempotency key in its scope ([`orderlane_core::OrderBody::scope`]): stored, so it never changes.
 #[must_use]
 pub fn key_hash(scope: (&[u8], &[u8])) -> u128 {
-    let mut hasher = xxh3::Xxh3::new();
-    hasher.update(scope.0);
-    hasher.update(scope.1);
-    hasher.digest128()
+    let lengths = scope.0.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    xxh3::xxh3_128_with_seed(scope.1, lengths)
 }
 
 /// The hash of a customer: stored, so it never changes.
 #[must_use]
-pub fn customer_hash(customer: &str) -> u64 {
-    xxh3::xxh3_64(customer.as_bytes())
+pub fn customer_hash(customer: &[u8]) -> u64 {
+    xxh3::xxh3_64(customer)
 }
 
-/// What of a key's hash goes into a filter.
+/// What of a key's hash goes into a filter: the half that keys are sorted by.
 pub(crate) fn fold(hash: u128) -> u64 {
-    (hash >> 64) as u64 ^ hash as u64
+    (hash >> 64) as u64
 }
 
 /// One in four billion absent keys is asked for in vain: a lane waits for the answer with all that it has taken, perhaps as long as the

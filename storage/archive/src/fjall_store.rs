@@ -13,11 +13,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fjall::compaction::Leveled;
-use fjall::config::{CompressionPolicy, PinningPolicy};
+use fjall::config::{CompressionPolicy, FilterPolicy, PinningPolicy};
 use fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode};
 
+use crate::archive::CUSTOMERS;
 use crate::limits::{CACHE_BYTES, STORE_THREADS, TABLES_UNMERGED_MAX};
-use crate::store::{META, Store};
+use crate::store::{Give, META, Store};
 
 /// A fjall database in a directory of its own.
 pub struct FjallStore {
@@ -42,7 +43,8 @@ impl FjallStore {
         let keyspaces_path = path.join("keyspaces");
         let mut keyspaces = BTreeMap::new();
         for name in database.list_keyspace_names() {
-            let keyspace = database.keyspace(&name, data_options).map_err(|error| failed("open", &name, &error))?;
+            let keyspace =
+                database.keyspace(&name, || data_options(&name)).map_err(|error| failed("open", &name, &error))?;
             keyspaces.insert(name.to_string(), keyspace);
         }
         let meta = match keyspaces.remove(META) {
@@ -65,7 +67,8 @@ impl FjallStore {
         if let Some(keyspace) = self.keyspace(name) {
             return Ok(keyspace.clone());
         }
-        let keyspace = self.database.keyspace(name, data_options).map_err(|error| failed("make", name, &error))?;
+        let keyspace =
+            self.database.keyspace(name, || data_options(name)).map_err(|error| failed("make", name, &error))?;
         sync_directory(&self.keyspaces_path)?;
         self.keyspaces.insert(name.to_owned(), keyspace.clone());
         Ok(keyspace)
@@ -77,13 +80,11 @@ impl Store for FjallStore {
         Ok(self.keyspaces.keys().cloned().chain([META.to_owned()]).collect())
     }
 
-    fn ingest(&mut self, keyspace: &str, entries: &mut dyn Iterator<Item = (Vec<u8>, Vec<u8>)>) -> io::Result<()> {
+    fn ingest(&mut self, keyspace: &str, give: &mut Give<'_>) -> io::Result<()> {
         let handle = self.keyspace_made(keyspace)?;
         let error = |error: fjall::Error| failed("ingest into", keyspace, &error);
         let mut ingestion = handle.start_ingestion().map_err(error)?;
-        for (key, value) in entries {
-            ingestion.write(key, value).map_err(error)?;
-        }
+        give(&mut |key, value| ingestion.write(key, value).map_err(error))?;
         ingestion.finish().map_err(error)
     }
 
@@ -136,8 +137,12 @@ impl std::fmt::Debug for FjallStore {
     }
 }
 
-fn data_options() -> KeyspaceCreateOptions {
-    KeyspaceCreateOptions::default()
+fn data_options(name: &str) -> KeyspaceCreateOptions {
+    let options = KeyspaceCreateOptions::default();
+    // Customers are only scanned.
+    let scanned = name.starts_with(CUSTOMERS);
+    let options = if scanned { options.filter_policy(FilterPolicy::disabled()) } else { options };
+    options
         .compaction_strategy(Arc::new(Leveled::default().with_l0_threshold(TABLES_UNMERGED_MAX)))
         .data_block_compression_policy(CompressionPolicy::disabled())
         .filter_block_pinning_policy(PinningPolicy::all(true))

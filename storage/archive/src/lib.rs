@@ -20,6 +20,7 @@ mod keeper;
 pub mod limits;
 mod message;
 mod run;
+mod sieve;
 mod store;
 mod thread;
 
@@ -33,5 +34,5 @@ pub use fjall_store::FjallStore;
 pub use keeper::{DiskLimits, DiskSpace, Keeper, KeeperError, KeeperOptions, LaneLink, OldSegments, OsSpace, Space};
 pub use message::{FromKeeper, Query, ToKeeper};
 pub use run::{Run, RunOrder, RunShard};
-pub use store::{META, MemoryStore, Store};
+pub use store::{Give, META, MemoryStore, Put, Store};
 pub use thread::{KeeperThread, spawn};

@@ -2,8 +2,10 @@
 
 /// Orders of a window: once it has as many, it closes. What is past its retention goes by whole windows.
 pub const WINDOW_ORDERS: u64 = 4_194_304;
-/// Filters of runs that one shard may have in the open window before they are merged: each costs a probe a new key.
+/// Filters of runs that one shard may have in the open window before they are merged: each costs a probe a list of a customer.
 pub const RUN_FILTERS_MAX: usize = 64;
+/// As [`RUN_FILTERS_MAX`], of runs from before the start, which are in no sieve: each costs a probe a new key.
+pub const RUN_FILTERS_UNSIEVED_MAX: usize = 4;
 /// Runs whose sums are kept one by one. A start may fall back behind as many; there are two checkpoints and one cut under way.
 pub const RUNS_KEPT: usize = 8;
 /// Orders of a run that are read in one step.
@@ -29,7 +31,7 @@ const _: () = assert!(PAGE_CHUNK_MIN <= PAGE_CHUNK_MAX);
 /// Ended orders of a lane in memory that start a cut.
 pub const CUT_ORDERS: u64 = 131_072;
 /// Bytes of journal since the last cut that start one, at least; see [`CUT_BYTES_FACTOR`].
-pub const CUT_BYTES_MIN: u64 = 128 * 1024 * 1024;
+pub const CUT_BYTES_MIN: u64 = 256 * 1024 * 1024;
 /// A cut comes when the journal since the last one is this many times as long as the last checkpoint: what a start replays stays in
 /// proportion to what it reads.
 pub const CUT_BYTES_FACTOR: u64 = 2;

@@ -37,7 +37,7 @@ pub enum ToKeeper {
         /// Which shard.
         shard: ShardId,
         /// What the cut says about itself.
-        end: CutEnd,
+        end: Box<CutEnd>,
     },
     /// All shards of the lane's cut are whole: it can be stored.
     Store {

@@ -9,8 +9,8 @@ pub struct Run {
     pub lane: u16,
     /// The orders, in any order; no order twice.
     pub orders: Vec<RunOrder>,
-    /// Their records, one after the other.
-    pub bytes: Vec<u8>,
+    /// Their records, as they came.
+    pub parts: Vec<Vec<u8>>,
     /// The lane's shards, all of them.
     pub shards: Vec<RunShard>,
 }
@@ -22,8 +22,10 @@ pub struct RunOrder {
     pub shard: ShardId,
     /// Its number there.
     pub number: u64,
-    /// The first byte of its record in [`Run::bytes`].
-    pub start: usize,
+    /// Which of [`Run::parts`] its record is in.
+    pub part: u32,
+    /// The first byte of its record there.
+    pub start: u32,
     /// The length of its record.
     pub length: u32,
 }
@@ -46,6 +48,12 @@ impl Run {
     /// When the order is of another run.
     #[must_use]
     pub fn record(&self, order: &RunOrder) -> &[u8] {
-        &self.bytes[order.start..order.start + order.length as usize]
+        &self.parts[order.part as usize][order.start as usize..][..order.length as usize]
+    }
+
+    /// Bytes of all records.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.len() as u64).sum()
     }
 }

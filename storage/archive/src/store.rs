@@ -7,6 +7,11 @@ use std::ops::Bound;
 /// The keyspace of small entries.
 pub const META: &str = "meta";
 
+/// Takes the next entry: key and value.
+pub type Put<'a> = dyn FnMut(&[u8], &[u8]) -> io::Result<()> + 'a;
+/// Puts all entries, each time that it is called.
+pub type Give<'a> = dyn FnMut(&mut Put<'_>) -> io::Result<()> + 'a;
+
 /// Ordered keyspaces. One caller at a time; every call blocks. The real one is fjall; the simulator has its own, with crashes.
 pub trait Store {
     /// Names of the keyspaces that exist, in any order.
@@ -15,9 +20,9 @@ pub trait Store {
     /// What the store said; so it is below.
     fn keyspaces(&self) -> io::Result<Vec<String>>;
 
-    /// Adds entries, which come in strictly ascending order of their keys, to `keyspace`, which is made if it does not exist. Newer
+    /// Adds the entries that `give` puts, in strictly ascending order of their keys, to `keyspace`, which is made if it does not exist. Newer
     /// entries hide older ones with the same key. Durable and visible when the call returns, all or none of them.
-    fn ingest(&mut self, keyspace: &str, entries: &mut dyn Iterator<Item = (Vec<u8>, Vec<u8>)>) -> io::Result<()>;
+    fn ingest(&mut self, keyspace: &str, give: &mut Give<'_>) -> io::Result<()>;
 
     /// Drops a whole keyspace; one that does not exist is no error.
     fn drop_keyspace(&mut self, keyspace: &str) -> io::Result<()>;
@@ -58,8 +63,12 @@ impl Store for MemoryStore {
         Ok(self.keyspaces.keys().cloned().collect())
     }
 
-    fn ingest(&mut self, keyspace: &str, entries: &mut dyn Iterator<Item = (Vec<u8>, Vec<u8>)>) -> io::Result<()> {
-        let entries: Vec<_> = entries.collect();
+    fn ingest(&mut self, keyspace: &str, give: &mut Give<'_>) -> io::Result<()> {
+        let mut entries = Vec::new();
+        give(&mut |key, value| {
+            entries.push((key.to_vec(), value.to_vec()));
+            Ok(())
+        })?;
         assert!(entries.windows(2).all(|pair| pair[0].0 < pair[1].0), "keys are ingested in strictly ascending order");
         self.keyspaces.entry(keyspace.to_owned()).or_default().extend(entries);
         Ok(())

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
+use hashbrown::{HashTable, hash_table};
 
 use super::Entry;
 use crate::digest::{Digest, spread};
@@ -60,20 +60,21 @@ impl Holds {
     #[inline]
     pub(super) fn insert(&mut self, order: OrderId, lines: HoldLines) -> u32 {
         assert!(!lines.is_empty(), "order {order} holds nothing");
-        assert!(self.get(order).is_none(), "order {order} holds stock twice on one shard");
-        let slot = Slot { order, lines };
-        let place = match self.free.pop() {
-            Some(place) => {
-                self.slots[place as usize] = slot;
-                place
-            }
-            None => {
-                self.slots.push(slot);
-                u32::try_from(self.slots.len() - 1).expect("a shard has fewer than 2^32 holds at a time")
-            }
-        };
         let hash = self.hash_of(order);
-        self.by_order.insert_unique(spread(hash), (hash, place), |entry| spread(entry.0));
+        let same = |entry: &Entry| is_of(&self.slots, *entry, hash, order);
+        let hash_table::Entry::Vacant(entry) = self.by_order.entry(spread(hash), same, |entry| spread(entry.0)) else {
+            panic!("order {order} holds stock twice on one shard")
+        };
+        let place = self
+            .free
+            .pop()
+            .unwrap_or_else(|| u32::try_from(self.slots.len()).expect("a shard has fewer than 2^32 holds at a time"));
+        entry.insert((hash, place));
+        let slot = Slot { order, lines };
+        match self.slots.get_mut(place as usize) {
+            Some(empty) => *empty = slot,
+            None => self.slots.push(slot),
+        }
         place
     }
 

@@ -45,6 +45,11 @@ impl Index {
         }
     }
 
+    /// Whether the order is in it with this hash.
+    pub(super) fn has(&self, hash: u32, number: u64) -> bool {
+        self.0[part_of(hash)].find(spread(hash), |entry| *entry == (hash, number as u32)).is_some()
+    }
+
     /// The order leaves.
     pub(super) fn remove(&mut self, hash: u32, number: u64) {
         let is_it = |entry: &Entry| *entry == (hash, number as u32);

@@ -1,7 +1,6 @@
 //! One order: its body and where its saga is. Changes in [`Order::apply`] only.
 
 use crate::body::OrderBody;
-use crate::digest::Digest;
 use crate::event::{Event, Prices, Reason, StockAnswer};
 use crate::ids::{Currency, OrderId, ShardId, Time};
 use crate::limits::LINES_MAX;
@@ -351,45 +350,6 @@ impl Order {
             created_at: self.created_at,
             updated_at: self.updated_at,
         }
-    }
-
-    /// The order's own digest: over what it is, not over where it is kept.
-    pub(crate) fn digest_of(&self, id: OrderId) -> u64 {
-        let mut digest = Digest::new();
-        digest.word(id.bits());
-        self.digest(&mut digest);
-        digest.finish()
-    }
-
-    fn digest(&self, digest: &mut Digest) {
-        digest.bytes(self.body.as_bytes());
-        for word in [
-            self.created_at.0,
-            self.updated_at.0,
-            self.deadline.0,
-            self.total,
-            self.awaiting,
-            self.refused,
-            u64::from(self.version),
-        ] {
-            digest.word(word);
-        }
-        let small = [
-            self.stage as u8,
-            self.reason.map_or(0, |reason| reason as u8),
-            self.refusal.map_or(0, |reason| reason as u8),
-            self.attempt,
-            self.charged,
-            self.refunding,
-            self.refunded,
-            u8::from(self.settled)
-                | u8::from(self.unknown) << 1
-                | u8::from(self.notify) << 2
-                | u8::from(self.currencies_differ) << 3,
-        ];
-        digest.word(u64::from_le_bytes(small));
-        self.currency.iter().for_each(|currency| digest.bytes(&currency.bytes()));
-        self.prices.iter().for_each(|price| digest.word(*price));
     }
 }
 

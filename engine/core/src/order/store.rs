@@ -1,6 +1,7 @@
 //! The orders of a shard that are in memory: by number, by idempotency key, by customer; and the running sums over all orders.
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 use foldhash::fast::FixedState;
 
@@ -9,7 +10,7 @@ use super::state::Order;
 use crate::body::OrderBody;
 use crate::ids::{Currency, OrderId, ShardId, Time};
 use crate::pages::Pages;
-use crate::record::Archived;
+use crate::record::{Archived, digest_of};
 use crate::reply::{MoneySums, Status};
 
 /// Orders are found by key and by customer while fewer than so many came after them: low halves of numbers stay unambiguous.
@@ -99,6 +100,23 @@ impl Orders {
     /// The number of the last order in memory below `number`.
     pub(crate) fn last_before(&self, number: u64) -> Option<u64> {
         self.list.last_before(number)
+    }
+
+    /// Looks at orders that are about to be worked on: they were cold, and the processor waits for all of them at once.
+    pub(crate) fn fetch(&self, numbers: impl Iterator<Item = u64>) {
+        let of_body = |number| self.get(number).map_or(0, |order| usize::from(order.body.as_bytes()[0]));
+        core::hint::black_box(numbers.map(of_body).fold(0, usize::wrapping_add));
+    }
+
+    /// As [`Orders::fetch`], and at their places in the indexes.
+    pub(crate) fn fetch_linked(&self, numbers: impl Iterator<Item = u64> + Clone) {
+        self.fetch(numbers.clone());
+        let linked = numbers.filter_map(|number| Some((number, self.hashes(self.get(number)?))));
+        let linked: Vec<_> = linked.collect();
+        let found = linked.iter().map(|(number, (key, customer))| {
+            usize::from(self.keys.has(*key, *number)) + usize::from(self.customers.has(*customer, *number))
+        });
+        core::hint::black_box(found.fold(0, usize::wrapping_add));
     }
 
     /// Marks an order for a cut: see [`Pages::mark`].
@@ -192,16 +210,24 @@ impl Orders {
 
     /// The sums over those in memory.
     pub(crate) fn sums(&self) -> Option<Archived> {
-        let mut sums = Archived::default();
+        let (mut sums, mut record) = (Archived::default(), Vec::new());
         for (number, order) in self.iter() {
-            sums.try_add(&Archived::of(self.id(number), order))?;
+            record.clear();
+            order.put_record(&mut record);
+            sums.try_add(&order.sums(digest_of(self.id(number), &record)))?;
         }
         Some(sums)
     }
 
     /// The wrapping sum of the digests of those in memory.
     pub(crate) fn digest(&self) -> u64 {
-        self.iter().map(|(number, order)| order.digest_of(self.id(number))).fold(0, u64::wrapping_add)
+        let mut record = Vec::new();
+        let digests = self.iter().map(|(number, order)| {
+            record.clear();
+            order.put_record(&mut record);
+            digest_of(self.id(number), &record)
+        });
+        digests.fold(0, u64::wrapping_add)
     }
 
     /// Puts an order into the indexes: into the chain at the place of its number.

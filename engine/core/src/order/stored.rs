@@ -15,6 +15,7 @@ use crate::event::{Prices, Reason};
 use crate::ids::{Currency, Time};
 use crate::image::{Malformed, Reader, put_u64};
 use crate::limits::{ATTEMPTS_MAX, TOTAL_MAX, UNIT_PRICE_MAX};
+use crate::record::Archived;
 use crate::saga::Stage;
 
 const VERSION: u8 = 1;
@@ -83,6 +84,14 @@ impl Order {
         out.push(self.prices.len() as u8);
         self.prices.iter().for_each(|price| put_u64(out, *price));
         out.extend_from_slice(self.body.as_bytes());
+    }
+}
+
+impl Order {
+    /// What the order adds to sums, with the digest of its record.
+    pub(crate) fn sums(&self, digest: u64) -> Archived {
+        let total = self.total().zip(self.currency);
+        Archived::of_one(self.stage, total, self.charged, self.refunded, self.body.raw_lines(), digest)
     }
 }
 
@@ -189,6 +198,12 @@ impl<'a> Stored<'a> {
         order.refunded = self.refunded;
         order.notify = self.flags & FLAG_NOTIFY != 0;
         order
+    }
+
+    /// What the order adds to sums.
+    pub(crate) fn sums(&self, digest: u64) -> Archived {
+        let total = self.currency.filter(|_| self.total != UNKNOWN).map(|currency| (self.total, currency));
+        Archived::of_one(self.stage, total, self.charged, self.refunded, raw_lines_of(self.body), digest)
     }
 
     fn prices(&self) -> impl Iterator<Item = u64> {

@@ -9,8 +9,11 @@ use crate::cut::{CutEnd, CutPart, EndedOrder};
 use crate::ids::{OrderId, Sequence};
 use crate::image::{Kind, Reader, put_bytes, put_entry, put_u16, put_u64};
 use crate::order::Order;
-use crate::record::{Archived, OrderRecord};
+use crate::record::{Archived, OrderRecord, digest_of};
 use crate::reply::MoneySums;
+
+/// Orders that are fetched from the memory at once, before the work on them.
+const AHEAD: usize = 32;
 
 /// A cut under way.
 #[derive(Debug)]
@@ -31,7 +34,8 @@ pub(super) struct Cutting {
     /// What was saved before it changed, or at the beginning.
     saved: CutPart,
     entries: u64,
-    ended: Vec<u64>,
+    /// Numbers and digests of the orders that have ended.
+    ended: Vec<(u64, u64)>,
 }
 
 impl Shard {
@@ -102,15 +106,26 @@ impl Shard {
         let start = part.live.len();
         move_part(&mut cut.saved, part);
         let mut looked = 0;
-        while looked < count_max
-            && let Some(number) = self.orders.next_at(cut.next).filter(|number| *number < cut.end)
-        {
-            cut.next = number + 1;
-            looked += 1;
-            if self.orders.mark(number, cut.number) {
-                let id = self.orders.id(number);
-                let order = self.orders.get_mut(number).expect("just found");
-                cut.save(id, order, part);
+        let mut numbers = Vec::with_capacity(AHEAD);
+        while looked < count_max {
+            let first = cut.next;
+            let next = |number: &u64| self.orders.next_at(number + 1);
+            numbers.clear();
+            numbers.extend(
+                core::iter::successors(self.orders.next_at(first), next)
+                    .take_while(|number| *number < cut.end)
+                    .take(AHEAD),
+            );
+            let Some(last) = numbers.last() else { break };
+            cut.next = last + 1;
+            looked += numbers.len();
+            self.orders.fetch(numbers.iter().copied());
+            for number in &numbers {
+                if self.orders.mark(*number, cut.number) {
+                    let id = self.orders.id(*number);
+                    let order = self.orders.get_mut(*number).expect("just found");
+                    cut.save(id, order, part);
+                }
             }
         }
         let orders_are_done = looked < count_max;
@@ -134,11 +149,17 @@ impl Shard {
     /// The archive has the last cut, for good: up to `count_max` of its ended orders leave the memory. True while some are left.
     /// No input that was looked up in memory before may wait to be handled.
     pub fn evict(&mut self, count_max: usize) -> bool {
-        for number in self.leaving.drain(..count_max.min(self.leaving.len())) {
-            // An order to which something has happened since is newer than its record: it stays.
-            if self.orders.get(number).is_some_and(|order| order.archiving) {
-                let order = self.orders.remove(number).expect("just found");
-                self.archived.add(&Archived::of(self.orders.id(number), &order));
+        let mut left = count_max;
+        while left > 0 && !self.leaving.is_empty() {
+            let count = AHEAD.min(left).min(self.leaving.len());
+            left -= count;
+            self.orders.fetch_linked(self.leaving.iter().take(count).map(|(number, _)| *number));
+            for (number, digest) in self.leaving.drain(..count) {
+                // An order to which something has happened since is newer than its record: it stays.
+                if self.orders.get(number).is_some_and(|order| order.archiving) {
+                    let order = self.orders.remove(number).expect("just found");
+                    self.archived.add(&order.sums(digest));
+                }
             }
         }
         self.timers.pass_over(&self.orders);
@@ -165,15 +186,14 @@ impl Shard {
         self.save_order(id.number());
         if let Some(order) = self.orders.get_mut(id.number()) {
             if core::mem::take(&mut order.archiving) {
-                self.recalled.add(&Archived::of(id, order));
+                self.recalled.add(&OrderRecord::of(order).sums(id));
             }
             return;
         }
-        let order = record.order();
-        let sums = Archived::of(id, &order);
+        let sums = record.sums(id);
         self.archived.subtract(&sums);
         self.recalled.add(&sums);
-        self.orders.put_back(id.number(), order);
+        self.orders.put_back(id.number(), record.order());
         if let Some(cut) = &self.cut {
             // It was not in memory when the cut began.
             self.orders.mark(id.number(), cut.number);
@@ -202,11 +222,12 @@ impl Cutting {
         }
         let start = part.ended_bytes.len();
         order.put_record(&mut part.ended_bytes);
-        let length = (part.ended_bytes.len() - start) as u32;
+        let record = &part.ended_bytes[start..];
+        let (length, digest) = (record.len() as u32, digest_of(id, record));
         let start = u32::try_from(start).expect("a part is shorter than 4 GiB");
         part.ended.push(EndedOrder { number, start, length });
-        self.archived.add(&Archived::of(id, order));
-        self.ended.push(number);
+        self.archived.add(&order.sums(digest));
+        self.ended.push((number, digest));
         order.archiving = true;
     }
 }

@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use smallvec::SmallVec;
+
 use super::{Config, Shard};
 use crate::ids::{Currency, Time};
 use crate::image::{Kind, Malformed, Reader};
@@ -113,9 +115,9 @@ impl Shard {
     }
 }
 
-fn money(from: &mut Reader<'_>) -> Result<Vec<(Currency, MoneySums)>, Malformed> {
+fn money(from: &mut Reader<'_>) -> Result<SmallVec<[(Currency, MoneySums); 1]>, Malformed> {
     let count = from.u64()?;
-    let mut money: Vec<(Currency, MoneySums)> = Vec::new();
+    let mut money: SmallVec<[(Currency, MoneySums); 1]> = SmallVec::new();
     for _ in 0..count {
         let currency = Currency::parse(from.text()?).ok_or("not a currency")?;
         if money.last().is_some_and(|(before, _)| *before >= currency) {

@@ -36,7 +36,7 @@ impl Export {
             path,
             path_final: directory.join(name),
             directory: directory.to_owned(),
-            from: windows::order_key(0, 0),
+            from: windows::order_key(0, 0).to_vec(),
         })
     }
 

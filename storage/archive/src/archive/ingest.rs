@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use orderlane_core::{OrderId, OrderRecord, ShardId};
+use orderlane_core::{OrderId, OrderRecord, RecordRef, ShardId};
 
 use super::meta::{self, TAG_CUSTOMERS, TAG_KEYS};
 use super::sums::{RunMeta, RunSums};
@@ -12,6 +12,7 @@ use super::{Archive, ArchiveError, Progress};
 use crate::filters::{CustomerFilter, KeyFilter, customer_hash, fold, key_hash};
 use crate::limits::PREPARE_STEP_MAX;
 use crate::run::Run;
+use crate::sieve::Sieve;
 use crate::store::Store;
 
 /// A run under way.
@@ -77,31 +78,40 @@ impl<S: Store> Archive<S> {
         ingest.stage = match ingest.stage {
             Stage::Read(from) => ingest.read(from)?,
             Stage::Orders => {
-                let mut entries =
-                    ingest.run.orders.iter().map(|order| {
-                        (windows::order_key(order.shard.0, order.number), ingest.run.record(order).to_vec())
-                    });
-                self.store.ingest(&windows::orders_space(ingest.window), &mut entries)?;
+                let run = &ingest.run;
+                self.store.ingest(&windows::orders_space(ingest.window), &mut |put| {
+                    let mut orders = run.orders.iter();
+                    orders
+                        .try_for_each(|order| put(&windows::order_key(order.shard.0, order.number), run.record(order)))
+                })?;
                 Stage::Keys
             }
             Stage::Keys => {
                 self.newest_keys(&mut ingest)?;
-                let mut entries = ingest
-                    .keys
-                    .iter()
-                    .map(|(shard, hash, number)| (windows::hash_key(*shard, *hash), number.to_be_bytes().to_vec()));
-                self.store.ingest(&windows::keys_space(ingest.window), &mut entries)?;
+                self.store.ingest(&windows::keys_space(ingest.window), &mut |put| {
+                    let mut keys = ingest.keys.iter();
+                    keys.try_for_each(|(shard, hash, number)| {
+                        put(&windows::hash_key(*shard, *hash), &number.to_be_bytes())
+                    })
+                })?;
                 Stage::Customers
             }
             Stage::Customers => {
-                let mut entries = ingest
-                    .customers
-                    .iter()
-                    .map(|(shard, hash, number)| (windows::customer_key(*shard, *hash, *number), Vec::new()));
-                self.store.ingest(&windows::customers_space(ingest.window), &mut entries)?;
+                self.store.ingest(&windows::customers_space(ingest.window), &mut |put| {
+                    let mut customers = ingest.customers.iter();
+                    customers
+                        .try_for_each(|(shard, hash, number)| put(&windows::customer_key(*shard, *hash, *number), &[]))
+                })?;
                 Stage::Filters(0)
             }
-            Stage::Filters(from) => ingest.build_filters(from),
+            Stage::Filters(from) => {
+                let window = self.windows.get(&ingest.window);
+                let keys_likely = self.options.window_orders / u64::from(self.options.shards.max(1));
+                ingest.build_filters(from, |shard| {
+                    let there = window.and_then(|window| window.parts.get(&shard)?.sieve.clone());
+                    there.unwrap_or_else(|| (self.run_next, Arc::new(Sieve::for_keys(keys_likely))))
+                })
+            }
             Stage::Store => {
                 self.store_run(ingest)?;
                 return Ok(Progress::Stored);
@@ -123,7 +133,7 @@ impl<S: Store> Archive<S> {
                 .orders
                 .binary_search_by_key(&(ShardId(*shard), *number), |order| (order.shard, order.number));
             let order = &ingest.run.orders[at.expect("a key comes from an order of the run")];
-            let record = decode(ingest.run.record(order), *shard, *number)?;
+            let record = fresh(ingest.run.record(order), *shard, *number)?;
             let reused_at = record.created_at().after_micros(self.options.retention.key_micros);
             if reused_at > part.created_max || !part.may_have_key(fold(*hash)) {
                 continue;
@@ -157,6 +167,7 @@ impl<S: Store> Archive<S> {
                 run.shards.get_mut(&shard).expect("a run names all shards of its orders").stored = part.sums.clone();
                 let there = window.parts.entry(shard).or_default();
                 there.add(&part);
+                there.sieve = part.sieve;
                 for filter in part.keys.values() {
                     entries.push((meta::filter_name(TAG_KEYS, ingest.window, shard, run_id), Some(filter.encode())));
                     there.keys.insert(run_id, Arc::clone(filter));
@@ -187,7 +198,7 @@ impl Ingest {
         let to = self.run.orders.len().min(from + PREPARE_STEP_MAX);
         for order in &self.run.orders[from..to] {
             let shard = order.shard.0;
-            let record = decode(self.run.record(order), shard, order.number)?;
+            let record = fresh(self.run.record(order), shard, order.number)?;
             let sums = record.sums(OrderId::new(order.shard, order.number));
             self.parts.entry(shard).or_default().count(order.number, &record, &sums);
             self.keys.push((shard, key_hash(record.scope()), order.number));
@@ -196,19 +207,27 @@ impl Ingest {
         if to < self.run.orders.len() {
             return Ok(Stage::Read(to));
         }
-        // Of equal keys the newest order first, which stays.
-        self.keys.sort_unstable_by_key(|(shard, hash, number)| (*shard, *hash, !number));
+        // By shard they are already. Of equal keys the newest order first, which stays.
+        for keys in self.keys.chunk_by_mut(|a, b| a.0 == b.0) {
+            keys.sort_unstable_by_key(|(_, hash, number)| (*hash, !number));
+        }
         self.keys.dedup_by_key(|(shard, hash, _)| (*shard, *hash));
-        self.customers.sort_unstable_by_key(|(shard, hash, number)| (*shard, *hash, !number));
+        for customers in self.customers.chunk_by_mut(|a, b| a.0 == b.0) {
+            customers.sort_unstable_by_key(|(_, hash, number)| (*hash, !number));
+        }
         Ok(if self.run.orders.is_empty() { Stage::Store } else { Stage::Orders })
     }
 
-    fn build_filters(&mut self, from: u16) -> Stage {
+    fn build_filters(&mut self, from: u16, sieve_of: impl FnOnce(u16) -> (u64, Arc<Sieve>)) -> Stage {
         let Some((shard, part)) = self.parts.range_mut(from..).next() else { return Stage::Store };
         let shard = *shard;
         let keys = &self.keys[self.keys.partition_point(|key| key.0 < shard)..];
-        let keys = keys.iter().take_while(|key| key.0 == shard).map(|key| fold(key.1));
-        part.keys.insert(0, Arc::new(KeyFilter::build(keys.collect())));
+        let keys: Vec<u64> = keys.iter().take_while(|key| key.0 == shard).map(|key| fold(key.1)).collect();
+        let (first, mut sieve) = sieve_of(shard);
+        // The lane has the one before.
+        keys.iter().for_each(|key| Arc::make_mut(&mut sieve).add(*key));
+        part.sieve = Some((first, sieve));
+        part.keys.insert(0, Arc::new(KeyFilter::build(keys)));
         let customers = &self.customers[self.customers.partition_point(|customer| customer.0 < shard)..];
         let customers = customers.iter().take_while(|customer| customer.0 == shard).map(|customer| customer.1);
         part.customers.insert(0, Arc::new(CustomerFilter::build(customers.collect())));
@@ -216,8 +235,16 @@ impl Ingest {
     }
 }
 
-/// The record of an order.
+/// The record of an order of a run: a lane has just made it.
+fn fresh(bytes: &[u8], shard: u16, number: u64) -> Result<RecordRef<'_>, ArchiveError> {
+    RecordRef::read(bytes).ok_or_else(|| damaged(shard, number))
+}
+
+/// The record of an order, as it was stored.
 pub(super) fn decode(bytes: &[u8], shard: u16, number: u64) -> Result<OrderRecord, ArchiveError> {
-    let order = || OrderId::new(ShardId(shard), number);
-    OrderRecord::from_bytes(bytes).ok_or_else(|| ArchiveError::Damaged(format!("the record of order {}", order())))
+    OrderRecord::from_bytes(bytes).ok_or_else(|| damaged(shard, number))
+}
+
+fn damaged(shard: u16, number: u64) -> ArchiveError {
+    ArchiveError::Damaged(format!("the record of order {}", OrderId::new(ShardId(shard), number)))
 }

@@ -25,7 +25,7 @@ struct Stream {
 
 impl<S: Store> Archive<S> {
     pub(super) fn read_page(&self, shard: ShardId, query: &ListQuery, now: Time) -> Result<ColdPage, ArchiveError> {
-        let customer = query.customer.as_deref().map(customer_hash);
+        let customer = query.customer.as_deref().map(|customer| customer_hash(customer.as_bytes()));
         let mut waiting = self.streams(shard.0, query, customer, now)?;
         let mut active: Vec<Stream> = Vec::new();
         let mut page = ColdPage::default();

@@ -6,7 +6,7 @@ use super::meta::{self, TAG_CUSTOMERS, TAG_KEYS};
 use super::windows::{self, MERGED};
 use super::{Archive, ArchiveError, Progress};
 use crate::filters::{CustomerFilter, KeyFilter, fold};
-use crate::limits::{RUN_FILTERS_MAX, SCAN_STEP_MAX};
+use crate::limits::{RUN_FILTERS_MAX, RUN_FILTERS_UNSIEVED_MAX, SCAN_STEP_MAX};
 use crate::store::Store;
 
 /// A merge under way: shard after shard, keys before customers.
@@ -30,7 +30,7 @@ impl Merge {
     }
 
     fn scan_keys(&mut self, shard: u16) {
-        (self.shard, self.of_customers, self.from) = (shard, false, windows::hash_key(shard, 0));
+        (self.shard, self.of_customers, self.from) = (shard, false, windows::hash_key(shard, 0).to_vec());
         (self.keys, self.customers) = (Vec::new(), Vec::new());
     }
 }
@@ -40,7 +40,10 @@ impl<S: Store> Archive<S> {
     pub(super) fn merge_next(&self) -> Option<Merge> {
         let open = self.window_open();
         let due = self.windows.iter().filter(|(_, window)| !window.closed).find_map(|(id, window)| {
-            let many = window.parts.values().any(|part| part.customers.len() > RUN_FILTERS_MAX);
+            let many = window
+                .parts
+                .values()
+                .any(|part| part.customers.len() > RUN_FILTERS_MAX || part.runs_unsieved() > RUN_FILTERS_UNSIEVED_MAX);
             let close = open != Some(*id);
             (close || many).then_some((*id, close))
         });
@@ -48,7 +51,7 @@ impl<S: Store> Archive<S> {
     }
 
     pub(super) fn merge_of(&self, window: u32, close: bool) -> Merge {
-        let (keys, customers, from) = (Vec::new(), Vec::new(), windows::hash_key(0, 0));
+        let (keys, customers, from) = (Vec::new(), Vec::new(), windows::hash_key(0, 0).to_vec());
         Merge { window, close, run_last: self.run_next - 1, shard: 0, of_customers: false, from, keys, customers }
     }
 
@@ -75,7 +78,7 @@ impl<S: Store> Archive<S> {
         if !merge.of_customers {
             let whole = !window.has_keys || self.scan_keys(&mut merge)?;
             if whole {
-                (merge.of_customers, merge.from) = (true, windows::customer_key(merge.shard, 0, u64::MAX));
+                (merge.of_customers, merge.from) = (true, windows::customer_key(merge.shard, 0, u64::MAX).to_vec());
             }
         } else if self.scan_customers(&mut merge)? {
             self.store_merged(&mut merge)?;
@@ -152,6 +155,9 @@ impl<S: Store> Archive<S> {
         let customers = Arc::new(CustomerFilter::build(std::mem::take(&mut merge.customers)));
         put(TAG_CUSTOMERS, MERGED, Some(customers.encode()));
         part.customers.insert(MERGED, customers);
+        if merge.close {
+            part.sieve = None;
+        }
         self.wrote(entries)?;
         self.renew_filters(shard);
         Ok(())

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use orderlane_core::{Archived, OrderRecord, Time};
+use orderlane_core::{Archived, RecordRef, Time};
 
 use super::meta::{Taker, put_archived};
 use crate::filters::{CustomerFilter, KeyFilter};
+use crate::sieve::Sieve;
 
 /// The run that a merged filter is stored under: runs are numbered from 1.
 pub(super) const MERGED: u64 = 0;
@@ -38,6 +39,8 @@ pub(super) struct Part {
     pub(super) sums: Archived,
     /// By run.
     pub(super) keys: BTreeMap<u64, Arc<KeyFilter>>,
+    /// The keys of the runs from this one on, which this process has stored, while the window is open.
+    pub(super) sieve: Option<(u64, Arc<Sieve>)>,
     /// By run.
     pub(super) customers: BTreeMap<u64, Arc<CustomerFilter>>,
 }
@@ -55,6 +58,7 @@ impl Default for Part {
             ended_max: Time(0),
             sums: Archived::default(),
             keys: BTreeMap::new(),
+            sieve: None,
             customers: BTreeMap::new(),
         }
     }
@@ -62,7 +66,7 @@ impl Default for Part {
 
 impl Part {
     /// Counts an order.
-    pub(super) fn count(&mut self, number: u64, record: &OrderRecord, sums: &Archived) {
+    pub(super) fn count(&mut self, number: u64, record: &RecordRef<'_>, sums: &Archived) {
         self.orders += 1;
         self.bytes += record.as_bytes().len() as u64;
         self.number_min = self.number_min.min(number);
@@ -85,6 +89,12 @@ impl Part {
         self.ended_min = self.ended_min.min(other.ended_min);
         self.ended_max = self.ended_max.max(other.ended_max);
         self.sums.add(&other.sums);
+    }
+
+    /// Runs with a filter of keys of their own that no sieve stands before.
+    pub(super) fn runs_unsieved(&self) -> usize {
+        let sieved_from = self.sieve.as_ref().map_or(u64::MAX, |(first, _)| *first);
+        self.keys.range(MERGED + 1..sieved_from).count()
     }
 
     pub(super) fn may_have_key(&self, folded: u64) -> bool {
@@ -163,6 +173,9 @@ impl Window {
     }
 }
 
+/// What the names of keyspaces of customers begin with.
+pub(crate) const CUSTOMERS: &str = "customers-";
+
 /// Names of keyspaces and of their entries.
 pub(super) fn orders_space(window: u32) -> String {
     format!("orders-{window}")
@@ -173,25 +186,31 @@ pub(super) fn keys_space(window: u32) -> String {
 }
 
 pub(super) fn customers_space(window: u32) -> String {
-    format!("customers-{window}")
+    format!("{CUSTOMERS}{window}")
 }
 
 /// The window of a keyspace.
 pub(super) fn window_of(space: &str) -> Option<u32> {
-    ["orders-", "keys-", "customers-"].iter().find_map(|prefix| space.strip_prefix(prefix))?.parse().ok()
+    ["orders-", "keys-", CUSTOMERS].iter().find_map(|prefix| space.strip_prefix(prefix))?.parse().ok()
 }
 
-pub(super) fn order_key(shard: u16, number: u64) -> Vec<u8> {
-    [&shard.to_be_bytes()[..], &number.to_be_bytes()].concat()
+pub(super) fn order_key(shard: u16, number: u64) -> [u8; 10] {
+    let mut key = [0; 10];
+    key[..2].copy_from_slice(&shard.to_be_bytes());
+    key[2..].copy_from_slice(&number.to_be_bytes());
+    key
 }
 
-pub(super) fn hash_key(shard: u16, hash: u128) -> Vec<u8> {
-    [&shard.to_be_bytes()[..], &hash.to_be_bytes()].concat()
+pub(super) fn hash_key(shard: u16, hash: u128) -> [u8; 18] {
+    let mut key = [0; 18];
+    key[..2].copy_from_slice(&shard.to_be_bytes());
+    key[2..].copy_from_slice(&hash.to_be_bytes());
+    key
 }
 
 /// The newest order of a customer comes first.
-pub(super) fn customer_key(shard: u16, hash: u64, number: u64) -> Vec<u8> {
-    [&shard.to_be_bytes()[..], &hash.to_be_bytes(), &(!number).to_be_bytes()].concat()
+pub(super) fn customer_key(shard: u16, hash: u64, number: u64) -> [u8; 18] {
+    hash_key(shard, u128::from(hash) << 64 | u128::from(!number))
 }
 
 /// The eight bytes of a key from `at` on.

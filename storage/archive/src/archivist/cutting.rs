@@ -175,7 +175,7 @@ impl Cutting {
                 pieces.put_part(self.lane, shard.id());
             }
             if let Some(end) = end {
-                pieces.waiting.push_back(ToKeeper::Shard { lane: self.lane, shard: shard.id(), end });
+                pieces.waiting.push_back(ToKeeper::Shard { lane: self.lane, shard: shard.id(), end: Box::new(end) });
                 pieces.slot += 1;
             }
             if pieces.slot == shards.len() {
@@ -212,6 +212,12 @@ impl Pieces {
 
     fn put_part(&mut self, lane: u16, shard: ShardId) {
         self.waiting_bytes += self.bytes();
-        self.waiting.push_back(ToKeeper::Part { lane, shard, part: std::mem::take(&mut self.part) });
+        // The next part is likely to be about as long.
+        let next = CutPart {
+            ended: Vec::with_capacity(self.part.ended.len().next_power_of_two()),
+            ended_bytes: Vec::with_capacity(self.part.ended_bytes.len().next_power_of_two()),
+            live: Vec::new(),
+        };
+        self.waiting.push_back(ToKeeper::Part { lane, shard, part: std::mem::replace(&mut self.part, next) });
     }
 }

@@ -34,7 +34,7 @@ fn query<M: Memory>(shard: ShardId, input: &Input, memory: &M, filters: &ShardFi
             }
             Request::GetOrder { order, .. } | Request::CancelOrder { order, .. } => cold_order(*order, memory),
             Request::ListOrders(query) => {
-                let may_have = |customer: &str| filters.may_have_customer(customer_hash(customer));
+                let may_have = |customer: &str| filters.may_have_customer(customer_hash(customer.as_bytes()));
                 let asks = !filters.is_empty() && query.customer.as_deref().is_none_or(may_have);
                 asks.then(|| Query::List { shard, query: query.clone() })
             }

@@ -30,8 +30,8 @@ impl<S: Store, D: Directory> Keeper<S, D> {
             ToKeeper::Read { .. } => unreachable!("reads wait elsewhere"),
             _ if self.failed => {}
             ToKeeper::Begin { lane, cut, shards } => self.begin_cut(lane, cut, shards)?,
-            ToKeeper::Part { lane, shard, part } => self.take_part(lane, shard, &part)?,
-            ToKeeper::Shard { lane, shard, end } => self.end_shard(lane, shard, end),
+            ToKeeper::Part { lane, shard, part } => self.take_part(lane, shard, part)?,
+            ToKeeper::Shard { lane, shard, end } => self.end_shard(lane, shard, *end),
             ToKeeper::Store { lane, cut } => {
                 assert_eq!(self.incoming(lane).cut, cut, "a lane stores the cut that it began");
                 self.whole.push_back(lane);
@@ -66,18 +66,19 @@ impl<S: Store, D: Directory> Keeper<S, D> {
         Ok(())
     }
 
-    fn take_part(&mut self, lane: u16, shard: ShardId, part: &CutPart) -> Result<(), KeeperError> {
+    fn take_part(&mut self, lane: u16, shard: ShardId, part: CutPart) -> Result<(), KeeperError> {
         let directory = self.checkpoints.directory();
         let incoming = self.lanes[usize::from(lane)].incoming.as_mut().expect("parts come after the begin");
-        let base = incoming.run.bytes.len();
+        let at = u32::try_from(incoming.run.parts.len()).expect("a cut has fewer than 2^32 parts");
         let place = |order: &orderlane_core::EndedOrder| RunOrder {
             shard,
             number: order.number,
-            start: base + order.start as usize,
+            part: at,
+            start: order.start,
             length: order.length,
         };
         incoming.run.orders.extend(part.ended.iter().map(place));
-        incoming.run.bytes.extend_from_slice(&part.ended_bytes);
+        incoming.run.parts.push(part.ended_bytes);
         let failed = io_error("writing a checkpoint in", directory.path().to_owned());
         incoming.writer.append(directory, shard, &part.live).map_err(failed)
     }

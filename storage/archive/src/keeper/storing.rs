@@ -43,7 +43,7 @@ impl Storing {
 impl<S: Store, D: Directory> Keeper<S, D> {
     pub(super) fn begin_storing(&mut self, lane: u16) {
         let incoming = self.lanes[usize::from(lane)].incoming.take().expect("a whole cut came in");
-        let (orders, bytes) = (incoming.run.orders.len() as u64, incoming.run.bytes.len() as u64);
+        let (orders, bytes) = (incoming.run.orders.len() as u64, incoming.run.bytes());
         self.archive.begin(incoming.run);
         let (cut, writer) = (incoming.cut, incoming.writer);
         self.storing = Some(Storing { lane, cut, writer, stage: Stage::Archive, begun: self.now, orders, bytes });

@@ -63,9 +63,9 @@ pub fn run_of(shards: &[(u16, Sequence, Archived)], orders: &[(u16, u64, OrderRe
         run.shards.push(RunShard { shard: ShardId(*shard), sequence: *sequence, recalled: recalled.clone() });
     }
     for (shard, number, record) in orders {
-        let (start, length) = (run.bytes.len(), record.as_bytes().len() as u32);
-        run.bytes.extend_from_slice(record.as_bytes());
-        run.orders.push(RunOrder { shard: ShardId(*shard), number: *number, start, length });
+        let (part, length) = (run.parts.len() as u32, record.as_bytes().len() as u32);
+        run.parts.push(record.as_bytes().to_vec());
+        run.orders.push(RunOrder { shard: ShardId(*shard), number: *number, part, start: 0, length });
     }
     run
 }
@@ -115,11 +115,11 @@ impl Store for Failing {
     fn keyspaces(&self) -> io::Result<Vec<String>> {
         self.disk.keyspaces()
     }
-    fn ingest(&mut self, keyspace: &str, entries: &mut dyn Iterator<Item = (Vec<u8>, Vec<u8>)>) -> io::Result<()> {
+    fn ingest(&mut self, keyspace: &str, give: &mut Give<'_>) -> io::Result<()> {
         if self.left.get() == 0 {
             return self.spend();
         }
-        self.write(|disk| disk.ingest(keyspace, entries))
+        self.write(|disk| disk.ingest(keyspace, give))
     }
     fn drop_keyspace(&mut self, keyspace: &str) -> io::Result<()> {
         if self.left.get() == 0 {
@@ -276,7 +276,7 @@ impl World {
                     (None, None) => {}
                     (Some(Cold::Order { order: which, record }), Some(expected)) => {
                         assert_eq!((which, &record), (order, expected));
-                        assert!(filters.may_have_customer(customer_hash(record.customer())));
+                        assert!(filters.may_have_customer(customer_hash(record.customer().as_bytes())));
                     }
                     (found, expected) => panic!("order {order}: {found:?}, expected {expected:?}"),
                 }

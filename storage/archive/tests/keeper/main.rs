@@ -160,7 +160,7 @@ impl Bench {
             }
             let archived = sums_upto(cut, shard);
             let end = CutEnd { sequence: 10 * cut, archived, recalled: Archived::default() };
-            send(ToKeeper::Shard { lane: 0, shard, end });
+            send(ToKeeper::Shard { lane: 0, shard, end: Box::new(end) });
         }
         send(ToKeeper::Store { lane: 0, cut });
     }
@@ -388,7 +388,7 @@ fn an_image_that_is_longer_than_what_is_read_at_once_comes_back() {
             send(ToKeeper::Part { lane: 0, shard, part: CutPart { live: live.to_vec(), ..CutPart::default() } });
         }
         let end = CutEnd { sequence: 10, archived: Archived::default(), recalled: Archived::default() };
-        send(ToKeeper::Shard { lane: 0, shard, end });
+        send(ToKeeper::Shard { lane: 0, shard, end: Box::new(end) });
     }
     send(ToKeeper::Store { lane: 0, cut: 1 });
     assert_eq!(bench.run(), (vec![1], false));

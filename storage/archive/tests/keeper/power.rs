@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use orderlane_archive::{MemoryStore, Store};
+use orderlane_archive::{Give, MemoryStore, Store};
 use orderlane_lane::Directory;
 
 /// A small generator (Steele et al., `SplitMix64`).
@@ -269,8 +269,8 @@ impl Store for PoweredStore {
     fn keyspaces(&self) -> io::Result<Vec<String>> {
         self.disk.borrow().keyspaces()
     }
-    fn ingest(&mut self, keyspace: &str, entries: &mut dyn Iterator<Item = (Vec<u8>, Vec<u8>)>) -> io::Result<()> {
-        self.power.spend(|| self.disk.borrow_mut().ingest(keyspace, entries))
+    fn ingest(&mut self, keyspace: &str, give: &mut Give<'_>) -> io::Result<()> {
+        self.power.spend(|| self.disk.borrow_mut().ingest(keyspace, give))
     }
     fn drop_keyspace(&mut self, keyspace: &str) -> io::Result<()> {
         self.power.spend(|| self.disk.borrow_mut().drop_keyspace(keyspace))
