@@ -201,6 +201,8 @@ impl World {
         self.heal();
         self.settle()?;
         self.stop_and_start_again()?;
+        // An order whose client was gone may have become durable only while the process stopped.
+        self.settle()?;
         self.clients.final_read();
         let deadline = self.elapsed() + HEAL_MICROS_MAX;
         self.until(deadline, "the last reads", |world| world.clients.final_done())?;
