@@ -94,7 +94,7 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         only: Option<String>,
         /// Seeds for each, at most
-        #[arg(long, value_name = "MAX", default_value_t = 2_000)]
+        #[arg(long, value_name = "MAX", default_value_t = 6_000)]
         seeds: u64,
         /// Seeds that the tree without a patch must run through
         #[arg(long, value_name = "N", default_value_t = 200)]
